@@ -1,0 +1,62 @@
+#include "common/log.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_LINE_MAX 2048
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static enum log_level threshold = LOG_LEVEL_INFO;
+
+void log_set_level(enum log_level level)
+{
+    threshold = level;
+}
+
+bool log_level_parse(const char *text, enum log_level *ret_level)
+{
+    for (size_t i = 0; i < sizeof(level_names) / sizeof(*level_names); i++)
+        if (strcmp(text, level_names[i]) == 0) {
+            *ret_level = (enum log_level)i;
+            return true;
+        }
+    return false;
+}
+
+void log_write(enum log_level level, const char *event, const char *format, ...)
+{
+    char line[LOG_LINE_MAX], when[CLOCK_RFC3339_MAX];
+    size_t length;
+    va_list args;
+
+    if (level > threshold)
+        return;
+    clock_rfc3339(clock_wall_ms(), when);
+    length = (size_t)snprintf(line, sizeof(line), "time=%s level=%s event=%s%s", when,
+                              level_names[level], event, *format ? " " : "");
+    va_start(args, format);
+    vsnprintf(line + length, sizeof(line) - 1 - length, format, args);
+    va_end(args);
+    length = strlen(line);
+    line[length++] = '\n';
+    /* One write, so that lines of several threads do not mix. Nobody to tell if it fails. */
+    if (write(STDERR_FILENO, line, length) < 0)
+        return;
+}
+
+const char *log_quote(const char *text, char *out, size_t size)
+{
+    CLEANUP_BUF struct buf quoted = BUF_INIT(BUF_UNBOUNDED);
+    size_t cut = strnlen(text, size / 8);
+    char head[256];
+
+    snprintf(head, sizeof(head), "%.*s", (int)cut, text);
+    buf_put_json(&quoted, head);
+    snprintf(out, size, "%s", buf_text(&quoted));
+    return out;
+}
