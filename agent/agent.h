@@ -1,0 +1,30 @@
+/* agent: ties the parts together: says hello, pulls, runs sweeps, delivers reports, leaves. */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "agent/host.h"
+#include "agent/identity.h"
+#include "agent/policy.h"
+#include "common/error.h"
+#include "common/loop.h"
+#include "common/options.h"
+
+#define AGENT_SWEEPS_MAX     16    /* assignments under way; further ones wait at the collector */
+#define AGENT_ANSWER_MS      10000 /* hello and report: sent again after this without an answer */
+#define AGENT_PULL_SILENT_MS 60000 /* a pull unanswered for so long: the link is given up */
+#define AGENT_FLUSH_MS       100   /* rows wait at most so long for their batch to fill */
+#define AGENT_LEAVE_MS       1000  /* at most, from SIGTERM to the end */
+#define AGENT_REFUSED_MS     60000 /* before another hello, once refused for good */
+
+struct agent;
+
+/* Everything passed is borrowed. NULL with `err` set. */
+struct agent *agent_new(struct loop *loop, const struct identity *identity,
+                        const struct host *host, const struct policy *policy,
+                        const struct options_list *collectors, struct error *err);
+struct agent *agent_free(struct agent *agent);
+
+/* Says leaving, delivers what it can, and stops the loop within AGENT_LEAVE_MS. */
+void agent_leave(struct agent *agent);
+
+#endif

@@ -1,0 +1,128 @@
+/* canreach-agent: settings, then the loop. */
+#include "agent/agent.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "common/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct settings {
+    struct options_list collectors, networks, suffixes;
+    const char *cluster, *service, *task, *zone, *mode;
+    const char *log_level;
+    bool help, version;
+};
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const struct option_spec specs[] = {
+    {"collector", "CANREACH_COLLECTOR", OPTION_LIST, FIELD(collectors), "URL...", NULL, 0, 0,
+     "where to pull from: tcp://HOST:PORT or ipc:///PATH; tried in turn"},
+    {"service", "CANREACH_SERVICE", OPTION_STRING, FIELD(service), "NAME", NULL, 0, 0,
+     "this task's service, as the fleet file names it; in ECS: from the task metadata"},
+    {"task", "CANREACH_TASK", OPTION_STRING, FIELD(task), "NAME", NULL, 0, 0,
+     "this task; in ECS: its id, else the host name"},
+    {"zone", "CANREACH_ZONE", OPTION_STRING, FIELD(zone), "NAME", NULL, 0, 0,
+     "availability zone; in ECS: from the task metadata"},
+    {"cluster", "CANREACH_CLUSTER", OPTION_STRING, FIELD(cluster), "NAME", NULL, 0, 0,
+     "cluster; in ECS: from the task metadata"},
+    {"network-mode", "CANREACH_NETWORK_MODE", OPTION_STRING, FIELD(mode), "MODE", NULL, 0, 0,
+     "awsvpc, host, bridge or none; in ECS: from the task metadata"},
+    {"allow-net", "CANREACH_ALLOW_NET", OPTION_LIST, FIELD(networks), "CIDR...", NULL, 0, 0,
+     "connect only inside these; without it: private networks and the task's own subnets"},
+    {"allow-suffix", "CANREACH_ALLOW_SUFFIX", OPTION_LIST, FIELD(suffixes), "DOMAIN...", NULL, 0, 0,
+     "resolve only names below these; without it: any"},
+    {"log-level", "CANREACH_LOG_LEVEL", OPTION_STRING, FIELD(log_level), "LEVEL", "info", 0, 0,
+     "error, warn, info or debug"},
+    {"help", NULL, OPTION_FLAG, FIELD(help), NULL, NULL, 0, 0, "print this and exit"},
+    {"version", NULL, OPTION_FLAG, FIELD(version), NULL, NULL, 0, 0, "print the version and exit"},
+};
+
+static int usage_error(const char *text)
+{
+    fprintf(stderr, "canreach-agent: %s\nTry 'canreach-agent --help'.\n", text);
+    return 2;
+}
+
+static void print_help(void)
+{
+    puts("Usage: canreach-agent --collector URL... [OPTION...]\n\n"
+         "Runs inside a service's task: pulls probe assignments from the collector, resolves and\n"
+         "connects to every peer over its discovery name, and reports. Opens no port.\n");
+    options_print_help(specs, ARRAY_SIZE(specs));
+}
+
+static void on_signal(void *ctx)
+{
+    agent_leave(ctx);
+}
+
+static int run(const struct settings *settings, struct identity *identity, struct error *err)
+{
+    static const struct host nothing;
+    struct host host = nothing;
+    struct policy policy;
+    struct loop *loop = NULL;
+    struct agent *agent = NULL;
+    int status = 1;
+
+    if (identity_complete(identity, err) < 0)
+        return usage_error(err->text);
+    if (host_read(&host, NULL) < 0)
+        return usage_error("cannot list the network interfaces");
+    if (policy_init(&policy, &settings->networks, &settings->suffixes, &host, err) < 0)
+        return usage_error(err->text);
+    loop = loop_new();
+    if (!loop)
+        goto done;
+    agent = agent_new(loop, identity, &host, &policy, &settings->collectors, err);
+    if (!agent) {
+        log_error("start-failed", "error=%s", LOG_QUOTE(err->text));
+        goto done;
+    }
+    if (loop_catch_signals(loop, on_signal, agent) < 0)
+        goto done;
+    log_info("started", "version=%s service=%s task=%s instance=%s addresses=%zu resolvers=%zu",
+             CANREACH_VERSION, LOG_QUOTE(identity->service), LOG_QUOTE(identity->task),
+             identity->instance, host.address_count, host.resolver_count);
+    status = loop_run(loop) < 0 ? 1 : 0;
+done:
+    agent_free(agent);
+    loop_free(loop);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct identity identity = {0};
+    enum log_level level;
+    struct error err;
+    int status;
+
+    if (options_parse(specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, &err) < 0)
+        return usage_error(err.text);
+    if (settings.help) {
+        print_help();
+        return 0;
+    }
+    if (settings.version) {
+        puts("canreach-agent " CANREACH_VERSION);
+        return 0;
+    }
+    if (!log_level_parse(settings.log_level, &level))
+        return usage_error("--log-level: expected error, warn, info or debug");
+    log_set_level(level);
+    if (!settings.collectors.count)
+        return usage_error("--collector is needed: tcp://HOST:PORT or ipc:///PATH");
+    identity.cluster = settings.cluster;
+    identity.service = settings.service;
+    identity.task = settings.task;
+    identity.zone = settings.zone;
+    identity.mode = settings.mode;
+    status = run(&settings, &identity, &err);
+    identity_deinit(&identity);
+    options_deinit(specs, ARRAY_SIZE(specs), &settings);
+    return status;
+}

@@ -1,0 +1,64 @@
+/* outcome: how one attempt ended, and whose fault that can be at all.
+ *
+ * The names are on the wire and in the store: they may be added to, never renamed.
+ */
+#ifndef PROTO_OUTCOME_H
+#define PROTO_OUTCOME_H
+
+enum proto_phase {
+    PHASE_RESOLVE,  /* name -> addresses */
+    PHASE_CONNECT,  /* TCP handshake */
+    PHASE_TLS,      /* TLS handshake */
+    PHASE_EXCHANGE, /* request and answer */
+    PHASE_COUNT
+};
+
+enum proto_outcome {
+    OUTCOME_UNKNOWN, /* a name that this version does not know: counted as our own fault */
+
+    OUTCOME_OK,
+
+    /* resolve */
+    OUTCOME_NXDOMAIN,    /* the server says: no such name (RFC 1035 rcode 3) */
+    OUTCOME_NODATA,      /* the name exists, without this record type (RFC 2308) */
+    OUTCOME_SERVFAIL,    /* rcode 2 */
+    OUTCOME_DNS_REFUSED, /* rcode 5 */
+    OUTCOME_DNS_ERROR,   /* any other rcode, or an answer that does not parse */
+    OUTCOME_DNS_TIMEOUT, /* no server answered in time */
+    OUTCOME_DNS_UNREACHABLE, /* the resolver's host refused or could not be reached */
+
+    /* connect and later */
+    OUTCOME_REFUSED,     /* ECONNREFUSED: a RST, or ICMP port unreachable */
+    OUTCOME_TIMEOUT,     /* the deadline passed; `phase` says waiting for what */
+    OUTCOME_UNREACHABLE, /* EHOSTUNREACH, ENETUNREACH and what ICMP errors map to */
+    OUTCOME_RESET,       /* ECONNRESET after the connection was up */
+    OUTCOME_CLOSED,      /* the peer closed before it answered */
+    OUTCOME_BAD_REPLY,   /* it answered, not in the protocol that was asked */
+    OUTCOME_BAD_STATUS,  /* HTTP status outside the expected set */
+    OUTCOME_LOCAL_ROUTE, /* the source's own routing says no: EINVAL, EACCES, ENETUNREACH at once */
+
+    /* no verdict about the network */
+    OUTCOME_SELF,    /* the endpoint is this very task (the diagonal probes siblings only) */
+    OUTCOME_SKIPPED, /* an address family without a global source address here */
+
+    /* our own fault, or our own limits */
+    OUTCOME_NOT_ALLOWED, /* outside the agent's allowed networks or suffixes */
+    OUTCOME_OVER_BUDGET, /* a cap of the agent refused it */
+    OUTCOME_UNSUPPORTED, /* this agent cannot do that check */
+    OUTCOME_LOCAL_ERROR, /* no descriptor, no port, no memory */
+    OUTCOME_COUNT
+};
+
+enum outcome_class {
+    OUTCOME_IS_PASS,    /* the check passed */
+    OUTCOME_IS_FAILURE, /* evidence about network, name or target */
+    OUTCOME_IS_NEUTRAL, /* nothing to judge */
+    OUTCOME_IS_OURS     /* a fault or limit of canreach: probe-error */
+};
+
+const char *phase_name(enum proto_phase phase);
+const char *outcome_name(enum proto_outcome outcome);
+enum proto_outcome outcome_from_name(const char *name); /* OUTCOME_UNKNOWN if it is none */
+enum outcome_class outcome_class(enum proto_outcome outcome);
+
+#endif

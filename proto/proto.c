@@ -1,0 +1,270 @@
+#include "proto/proto.h"
+
+#include "common/json.h"
+#include "proto/codec.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <string.h>
+
+#define PROTO_DEPTH_MAX 6
+
+#define STRING(type, member, limit)                                                                \
+    {.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member), .max = (limit)}
+#define OPTIONAL_STRING(type, member, limit)                                                       \
+    {.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member),               \
+     .max = (limit), .is_optional = true}
+#define INT(type, member, low, high)                                                               \
+    {.name = #member, .kind = FIELD_INT, .offset = offsetof(struct type, member), .min = (low),    \
+     .max = (high)}
+#define BOOL(type, key, member)                                                                    \
+    {.name = (key), .kind = FIELD_BOOL, .offset = offsetof(struct type, member),                   \
+     .is_optional = true}
+#define KIND(type, member, what)                                                                   \
+    {.name = #member, .kind = (what), .offset = offsetof(struct type, member)}
+#define STRINGS(type, key, member, count, items, bytes)                                            \
+    {.name = (key), .kind = FIELD_STRINGS, .offset = offsetof(struct type, member),                \
+     .count_offset = offsetof(struct type, count), .max = (items), .item_max = (bytes)}
+#define INTS(type, key, member, count, items)                                                      \
+    {.name = (key), .kind = FIELD_INTS, .offset = offsetof(struct type, member),                   \
+     .count_offset = offsetof(struct type, count), .max = (items)}
+#define ROWS(type, key, member, count, row, table)                                                 \
+    {.name = (key), .kind = FIELD_ROWS, .offset = offsetof(struct type, member),                   \
+     .count_offset = offsetof(struct type, count), .max = PROTO_ROWS_MAX,                          \
+     .row_size = sizeof(struct row), .rows = (table)}
+#define END {.name = NULL}
+
+#define MICROSECONDS_MAX INT64_C(3600000000)
+
+static const struct field hello_fields[] = {
+    STRING(proto_hello, cluster, PROTO_NAME_MAX),
+    STRING(proto_hello, service, PROTO_NAME_MAX),
+    STRING(proto_hello, task, PROTO_NAME_MAX),
+    STRING(proto_hello, instance, PROTO_NAME_MAX),
+    STRING(proto_hello, version, 32),
+    STRING(proto_hello, zone, PROTO_NAME_MAX),
+    STRING(proto_hello, mode, 16),
+    OPTIONAL_STRING(proto_hello, revision, PROTO_NAME_MAX),
+    OPTIONAL_STRING(proto_hello, auth, 4096),
+    STRINGS(proto_hello, "addresses", addresses, address_count, 32, 64),
+    STRINGS(proto_hello, "resolvers", resolvers, resolver_count, 8, 64),
+    STRINGS(proto_hello, "checks", checks, check_count, 32, 16),
+    END,
+};
+
+static const struct field welcome_fields[] = {
+    STRING(proto_welcome, version, 32),
+    STRING(proto_welcome, fleet, PROTO_NAME_MAX),
+    BOOL(proto_welcome, "known", known),
+    END,
+};
+
+static const struct field pull_fields[] = {
+    STRING(proto_pull, instance, PROTO_NAME_MAX),
+    INT(proto_pull, epoch, 1, PROTO_ID_MAX),
+    INTS(proto_pull, "got", got, got_count, PROTO_GOT_MAX),
+    END,
+};
+
+static const struct field target_columns[] = {
+    INT(proto_target, id, 0, 65535),
+    STRING(proto_target, check, 16),
+    STRING(proto_target, record, 8),
+    STRINGS(proto_target, "names", names, name_count, PROTO_NAMES_MAX, PROTO_HOST_MAX),
+    INT(proto_target, port, 0, 65535),
+    INT(proto_target, timeout_ms, 1, PROTO_TIMEOUT_MAX),
+    BOOL(proto_target, "sibling", is_sibling),
+    OPTIONAL_STRING(proto_target, path, PROTO_PATH_MAX),
+    OPTIONAL_STRING(proto_target, status, 128),
+    END,
+};
+
+static const struct field assignment_fields[] = {
+    INT(proto_assignment, id, 1, PROTO_ID_MAX),
+    INT(proto_assignment, run, 1, PROTO_ID_MAX),
+    INT(proto_assignment, deadline_ms, 0, 86400000),
+    ROWS(proto_assignment, "targets", targets, target_count, proto_target, target_columns),
+    END,
+};
+
+static const struct field resolution_columns[] = {
+    STRING(proto_resolution, name, PROTO_HOST_MAX),
+    STRING(proto_resolution, type, 8),
+    KIND(proto_resolution, outcome, FIELD_OUTCOME),
+    INT(proto_resolution, rcode, -1, 65535),
+    INT(proto_resolution, ttl_s, -1, INT64_C(4294967295)),
+    INT(proto_resolution, time_us, 0, MICROSECONDS_MAX),
+    STRING(proto_resolution, resolver, 64),
+    STRINGS(proto_resolution, "answers", answers, answer_count, PROTO_ANSWERS_MAX, 300),
+    END,
+};
+
+static const struct field probe_columns[] = {
+    INT(proto_probe, target, 0, 65535),
+    STRING(proto_probe, name, PROTO_HOST_MAX),
+    STRING(proto_probe, address, 64),
+    INT(proto_probe, port, 0, 65535),
+    KIND(proto_probe, phase, FIELD_PHASE),
+    KIND(proto_probe, outcome, FIELD_OUTCOME),
+    INT(proto_probe, error, 0, 4095),
+    STRING(proto_probe, local, 64),
+    INT(proto_probe, resolve_us, -1, MICROSECONDS_MAX),
+    INT(proto_probe, connect_us, -1, MICROSECONDS_MAX),
+    INT(proto_probe, tls_us, -1, MICROSECONDS_MAX),
+    INT(proto_probe, exchange_us, -1, MICROSECONDS_MAX),
+    INT(proto_probe, status, 0, 999),
+    OPTIONAL_STRING(proto_probe, detail, PROTO_TEXT_MAX),
+    END,
+};
+
+static const struct field report_fields[] = {
+    STRING(proto_report, instance, PROTO_NAME_MAX),
+    INT(proto_report, run, 1, PROTO_ID_MAX),
+    INT(proto_report, assignment, 1, PROTO_ID_MAX),
+    INT(proto_report, batch, 1, 1000000),
+    BOOL(proto_report, "last", is_last),
+    INT(proto_report, dropped, 0, PROTO_ID_MAX),
+    ROWS(proto_report, "resolutions", resolutions, resolution_count, proto_resolution,
+         resolution_columns),
+    ROWS(proto_report, "probes", probes, probe_count, proto_probe, probe_columns),
+    END,
+};
+
+static const struct field ack_fields[] = {
+    INT(proto_ack, assignment, 1, PROTO_ID_MAX),
+    INT(proto_ack, batch, 1, 1000000),
+    STRING(proto_ack, status, 16),
+    END,
+};
+
+static const struct field leaving_fields[] = {
+    STRING(proto_leaving, instance, PROTO_NAME_MAX),
+    END,
+};
+
+static const struct field refused_fields[] = {
+    STRING(proto_refused, reason, 32),
+    STRING(proto_refused, detail, ERROR_TEXT_MAX),
+    INT(proto_refused, min, 0, 65535),
+    INT(proto_refused, max, 0, 65535),
+    END,
+};
+
+static const struct field no_fields[] = {END};
+
+static const struct {
+    const char *name;
+    const struct field *fields;
+} types[PROTO_TYPE_COUNT] = {
+    [PROTO_HELLO] = {"hello", hello_fields},
+    [PROTO_WELCOME] = {"welcome", welcome_fields},
+    [PROTO_PULL] = {"pull", pull_fields},
+    [PROTO_ASSIGNMENT] = {"assignment", assignment_fields},
+    [PROTO_IDLE] = {"idle", no_fields},
+    [PROTO_REPORT] = {"report", report_fields},
+    [PROTO_ACK] = {"ack", ack_fields},
+    [PROTO_LEAVING] = {"leaving", leaving_fields},
+    [PROTO_REFUSED] = {"refused", refused_fields},
+};
+
+const char *proto_type_name(enum proto_type type)
+{
+    return types[type].name;
+}
+
+static void open_message(struct buf *out, enum proto_type type, const void *fields,
+                         bool without_rows)
+{
+    buf_printf(out, "{\"v\":%d,\"type\":\"%s\"", PROTO_VERSION, types[type].name);
+    codec_encode(out, types[type].fields, fields, without_rows);
+}
+
+static int close_message(struct buf *out, size_t before)
+{
+    buf_putc(out, '}');
+    if (buf_is_full(out) || out->length - before > PROTO_MESSAGE_MAX) {
+        buf_truncate(out, before);
+        out->full = false;
+        return -EMSGSIZE;
+    }
+    return 0;
+}
+
+int proto_encode(const struct proto_message *message, struct buf *out)
+{
+    size_t before = out->length;
+
+    open_message(out, message->type, &message->hello, false);
+    return close_message(out, before);
+}
+
+int proto_encode_report(const struct proto_report *head, const struct buf *resolutions,
+                        const struct buf *probes, struct buf *out)
+{
+    size_t before = out->length;
+
+    open_message(out, PROTO_REPORT, head, true);
+    buf_puts(out, ",\"resolutions\":[");
+    buf_append(out, buf_text(resolutions), resolutions->length);
+    buf_puts(out, "],\"probes\":[");
+    buf_append(out, buf_text(probes), probes->length);
+    buf_putc(out, ']');
+    return close_message(out, before);
+}
+
+void proto_encode_resolution(struct buf *out, const struct proto_resolution *row)
+{
+    codec_encode_row(out, resolution_columns, row);
+}
+
+void proto_encode_probe(struct buf *out, const struct proto_probe *row)
+{
+    codec_encode_row(out, probe_columns, row);
+}
+
+static int find_type(const char *name, enum proto_type *ret_type)
+{
+    for (int i = 0; i < PROTO_TYPE_COUNT; i++)
+        if (strcmp(types[i].name, name) == 0) {
+            *ret_type = (enum proto_type)i;
+            return 0;
+        }
+    return -ENOTSUP;
+}
+
+static int decode_object(const cJSON *object, struct proto_message *message, struct error *err)
+{
+    int64_t version = json_int(object, "v", 0, INT32_MAX, -1);
+    const char *type = json_string(object, "type", NULL);
+    int r;
+
+    if (version < 0 || !type)
+        return error_set(err, -EINVAL, "a message needs 'v' and 'type'");
+    if (version != PROTO_VERSION && strcmp(type, "refused") != 0)
+        return error_set(err, -EPROTO, "protocol version %lld, but this side speaks %d",
+                         (long long)version, PROTO_VERSION);
+    r = find_type(type, &message->type);
+    if (r < 0)
+        return error_set(err, r, "unknown message type '%.40s'", type);
+    return codec_decode(object, types[message->type].fields, &message->hello, &message->arena, err);
+}
+
+int proto_decode(const void *data, size_t length, struct proto_message *ret_message,
+                 struct error *err)
+{
+    CLEANUP_JSON cJSON *object = NULL;
+
+    memset(ret_message, 0, sizeof(*ret_message));
+    if (length > PROTO_MESSAGE_MAX)
+        return error_set(err, -EMSGSIZE, "a message of %zu bytes; the limit is %d", length,
+                         PROTO_MESSAGE_MAX);
+    object = json_parse(data, length, PROTO_DEPTH_MAX, err);
+    if (!object)
+        return -EINVAL;
+    return decode_object(object, ret_message, err);
+}
+
+void proto_message_deinit(struct proto_message *message)
+{
+    arena_deinit(&message->arena);
+}

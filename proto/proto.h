@@ -1,0 +1,218 @@
+/* proto: the messages between canreach-agent and canreach-collector.
+ *
+ * JSON objects over NNG request/reply. Every message has "v" (the protocol version, 1) and "type";
+ * every string, number and list below has a limit, and a message as a whole at most
+ * PROTO_MESSAGE_MAX bytes encoded, in both directions. Unknown members are ignored, so fields can
+ * be added; anything else needs a new version. `refused` keeps its shape over all versions, so
+ * that two sides that do not understand each other can still say so by name.
+ *
+ *   agent                          collector
+ *   hello      ------------------> registers the agent
+ *              <------------------ welcome | refused
+ *   pull       ------------------> held until there is work, at most PROTO_PULL_MAX_MS
+ *              <------------------ assignment | idle | refused (hello-first)
+ *   report     ------------------> stored, then
+ *              <------------------ ack | refused; nothing while it cannot be stored
+ *   leaving    ------------------> the agent is gone on purpose
+ *              <------------------ idle
+ *
+ * An agent is (cluster, service, task, instance); `instance` is new at each start. Names repeat
+ * across clusters. Strings are UTF-8; control characters arrive as '?'.
+ */
+#ifndef PROTO_PROTO_H
+#define PROTO_PROTO_H
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/error.h"
+#include "proto/outcome.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTO_VERSION      1
+#define PROTO_MESSAGE_MAX  (128 * 1024) /* bytes encoded */
+#define PROTO_WIRE_MAX     (256 * 1024) /* NNG's own limit: what is larger never reaches us */
+#define PROTO_PULL_MAX_MS  45000        /* load balancers cut idle streams at 60 s */
+#define PROTO_NAME_MAX     255          /* bytes: service, task, cluster, instance, zone */
+#define PROTO_HOST_MAX     253          /* bytes: a discovery name (RFC 1035 section 2.3.4) */
+#define PROTO_PATH_MAX     1024         /* bytes: an HTTP path */
+#define PROTO_TEXT_MAX     200          /* bytes: a detail for a person */
+#define PROTO_ROWS_MAX     2048         /* targets, probes or resolutions in one message */
+#define PROTO_NAMES_MAX    8            /* discovery names of one service */
+#define PROTO_ANSWERS_MAX  128          /* records of one resolution */
+#define PROTO_GOT_MAX      64           /* assignments that a pull names as received */
+#define PROTO_TIMEOUT_MAX  60000        /* ms: one attempt */
+#define PROTO_ID_MAX       INT64_C(9007199254740991)
+
+enum proto_type {
+    PROTO_HELLO,
+    PROTO_WELCOME,
+    PROTO_PULL,
+    PROTO_ASSIGNMENT,
+    PROTO_IDLE,
+    PROTO_REPORT,
+    PROTO_ACK,
+    PROTO_LEAVING,
+    PROTO_REFUSED,
+    PROTO_TYPE_COUNT
+};
+
+struct proto_hello {
+    const char *cluster;  /* ECS cluster name or ARN; "" outside ECS */
+    const char *service;  /* as the fleet file names it */
+    const char *task;     /* unique within (cluster, service) */
+    const char *instance; /* 16 hex digits, new at each start of the agent */
+    const char *version;  /* of the agent, e.g. 0.1.0 */
+    const char *zone;     /* availability zone, "" if unknown */
+    const char *mode;     /* network mode: awsvpc, host, bridge, none, or "" if unknown */
+    const char *revision; /* task definition family:revision, "" if unknown */
+    const char *auth;     /* reserved for an authenticated identity; "" in version 1 */
+    const char **addresses; /* global addresses of the network namespace; at most 32 */
+    size_t address_count;
+    const char **resolvers; /* as /etc/resolv.conf names them; at most 8 */
+    size_t resolver_count;
+    const char **checks; /* the checks this agent can do: tcp, http, ...; at most 32 */
+    size_t check_count;
+};
+
+struct proto_welcome {
+    const char *version; /* of the collector */
+    const char *fleet;   /* the fleet's name */
+    bool known;          /* the fleet defines this agent's service */
+};
+
+struct proto_pull {
+    const char *instance;
+    int64_t epoch; /* counts up from 1: the newest pull of an instance is the one that is answered */
+    const int64_t *got; /* ids of the latest assignments received, so that none is sent twice */
+    size_t got_count;
+};
+
+/* One (service, check) for the agent to try: resolve its names, connect to every endpoint. */
+struct proto_target {
+    int64_t id;           /* the run's column, 0 to 65535 */
+    const char *check;    /* tcp, http, ... */
+    const char *record;   /* A (with AAAA) or SRV */
+    const char **names;   /* discovery names, at most PROTO_NAMES_MAX */
+    size_t name_count;
+    int64_t port;         /* 1 to 65535; 0 with SRV: from the record */
+    int64_t timeout_ms;   /* one attempt, connect to the last byte; 1 to PROTO_TIMEOUT_MAX */
+    bool is_sibling;      /* the agent's own service: leave out its own addresses */
+    const char *path;     /* http: the request target */
+    const char *status;   /* http: expected statuses, "200-299,404" */
+};
+
+struct proto_assignment {
+    int64_t id;  /* unique in the collector's store */
+    int64_t run; /* run id */
+    int64_t deadline_ms; /* the rest of the run's time, from the receipt of this message */
+    struct proto_target *targets;
+    size_t target_count;
+};
+
+/* What one query for (name, type) gave. */
+struct proto_resolution {
+    const char *name;
+    const char *type; /* A, AAAA, SRV */
+    enum proto_outcome outcome;
+    int64_t rcode;   /* -1: no answer came */
+    int64_t ttl_s;   /* the smallest in the answer; -1 without records */
+    int64_t time_us; /* query to answer */
+    const char *resolver; /* the first configured server; "" if unknown */
+    const char **answers; /* addresses, or "priority weight port target"; at most PROTO_ANSWERS_MAX */
+    size_t answer_count;
+};
+
+/* One attempt at one endpoint. A name that gave no endpoint is one row without address. */
+struct proto_probe {
+    int64_t target;      /* proto_target.id */
+    const char *name;    /* the discovery name */
+    const char *address; /* of the endpoint, numeric; "" when the name did not resolve */
+    int64_t port;
+    enum proto_phase phase; /* the last phase that was entered */
+    enum proto_outcome outcome;
+    int64_t error;       /* errno, 0 if none */
+    const char *local;   /* local address and port, "" if never bound */
+    int64_t resolve_us;  /* time in each phase; -1: not entered */
+    int64_t connect_us;
+    int64_t tls_us;
+    int64_t exchange_us;
+    int64_t status;      /* HTTP status, 0 if none */
+    const char *detail;  /* a few words for a person, "" mostly; at most PROTO_TEXT_MAX */
+};
+
+struct proto_report {
+    const char *instance;
+    int64_t run;
+    int64_t assignment;
+    int64_t batch;   /* 1, 2, ... within the assignment */
+    bool is_last;    /* the assignment is done: `batch` batches in all */
+    int64_t dropped; /* rows of this assignment that the agent's full spool lost */
+    struct proto_resolution *resolutions;
+    size_t resolution_count;
+    struct proto_probe *probes;
+    size_t probe_count;
+};
+
+/* Sent after the batch is on disk, and for a batch that will never be: the agent forgets it. */
+struct proto_ack {
+    int64_t assignment;
+    int64_t batch;
+    const char *status; /* stored, duplicate, late (stored, after the verdict), unknown (no such
+                           assignment of this instance) */
+};
+
+struct proto_leaving {
+    const char *instance;
+};
+
+struct proto_refused {
+    const char *reason; /* version, malformed, hello-first, not-expected */
+    const char *detail; /* for a person */
+    int64_t min, max;   /* protocol versions the sender understands */
+};
+
+struct proto_message {
+    enum proto_type type;
+    union {
+        struct proto_hello hello;
+        struct proto_welcome welcome;
+        struct proto_pull pull;
+        struct proto_assignment assignment;
+        struct proto_report report;
+        struct proto_ack ack;
+        struct proto_leaving leaving;
+        struct proto_refused refused;
+    };
+    struct arena arena; /* owns what a decoded message points to */
+};
+
+const char *proto_type_name(enum proto_type type);
+
+/* Appends the message. -EMSGSIZE when it does not fit PROTO_MESSAGE_MAX (the caller sends fewer
+ * rows); `out` is then as it was. */
+int proto_encode(const struct proto_message *message, struct buf *out);
+
+/* A report whose rows were encoded one by one (proto_encode_resolution, proto_encode_probe), as
+ * they came: `resolutions` and `probes` hold comma-separated rows.
+ * `head`'s own rows are ignored. -EMSGSIZE as above. */
+int proto_encode_report(const struct proto_report *head, const struct buf *resolutions,
+                        const struct buf *probes, struct buf *out);
+void proto_encode_resolution(struct buf *out, const struct proto_resolution *row);
+void proto_encode_probe(struct buf *out, const struct proto_probe *row);
+
+/* Decodes exactly one message; the caller calls proto_message_deinit() in any case.
+ *  0         fine
+ *  -EPROTO   another protocol version; `err` names it
+ *  -ENOTSUP  a type that this version does not know
+ *  -EMSGSIZE longer than PROTO_MESSAGE_MAX
+ *  -EINVAL   malformed: `err` says which field */
+int proto_decode(const void *data, size_t length, struct proto_message *ret_message,
+                 struct error *err);
+void proto_message_deinit(struct proto_message *message);
+
+#define CLEANUP_MESSAGE __attribute__((cleanup(proto_message_deinit)))
+
+#endif
