@@ -9,13 +9,12 @@
 
 #include "agent/dnsmsg.h"
 #include "common/loop.h"
-#include "proto/outcome.h"
+#include "proto/proto.h"
 
-#define RESOLVER_RATE       100  /* queries per second */
+#define RESOLVER_RATE       PROTO_DNS_RATE
 #define RESOLVER_BURST      200  /* queries */
-#define RESOLVER_TIMEOUT_MS 1000 /* first try; the second waits twice as long: 3 s in all */
+#define RESOLVER_TIMEOUT_MS (PROTO_DNS_MS / 3) /* first try; the second waits twice as long */
 #define RESOLVER_TRIES      2
-#define RESOLVER_TOTAL_MS   3000 /* what a query can take once it was sent */
 
 struct resolver;
 

@@ -44,6 +44,8 @@
 #define PROTO_ANSWERS_MAX  128          /* records of one resolution */
 #define PROTO_GOT_MAX      64           /* assignments that a pull names as received */
 #define PROTO_TIMEOUT_MAX  60000        /* ms: one attempt */
+#define PROTO_DNS_RATE     100          /* queries a second that an agent sends at most ... */
+#define PROTO_DNS_MS       3000         /* ... and how long one may take: the collector waits for it */
 #define PROTO_ID_MAX       INT64_C(9007199254740991)
 
 enum proto_type {

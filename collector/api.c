@@ -1,0 +1,364 @@
+#include "collector/api.h"
+
+#include "collector/view.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <cjson/cJSON.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BODY_DEPTH_MAX 4
+#define SEGMENTS_MAX   4 /* captured from a path */
+
+/* What a route captured: /runs/{0}/pairs/{1}/{2}; decoded by libmicrohttpd. */
+struct captures {
+    char items[SEGMENTS_MAX][PROTO_NAME_MAX + 1];
+    size_t count;
+};
+
+static void problem(struct httpd_response *response, int status, const char *title,
+                    const char *detail)
+{
+    response->status = status;
+    response->content_type = "application/problem+json";
+    buf_reset(&response->body);
+    buf_puts(&response->body, "{\"type\":\"about:blank\",\"title\":");
+    buf_put_json(&response->body, title);
+    buf_printf(&response->body, ",\"status\":%d,\"detail\":", status);
+    buf_put_json(&response->body, detail);
+    buf_putc(&response->body, '}');
+}
+
+static void not_found(struct httpd_response *response, const char *detail)
+{
+    problem(response, 404, "Not Found", detail);
+}
+
+/* ---- POST /api/v1/runs ---- */
+
+void run_request_deinit(struct run_request *request)
+{
+    options_list_deinit(&request->from);
+    options_list_deinit(&request->to);
+}
+
+static int read_list(const cJSON *object, const char *key, struct options_list *list,
+                     struct error *err)
+{
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, key), *item;
+
+    if (!array || cJSON_IsNull(array))
+        return 0;
+    if (!cJSON_IsArray(array))
+        return error_set(err, -EINVAL, "'%s' is not a list of services", key);
+    cJSON_ArrayForEach(item, array)
+    {
+        if (!cJSON_IsString(item) || strlen(item->valuestring) > PROTO_NAME_MAX)
+            return error_set(err, -EINVAL, "'%s' holds something that is not a name", key);
+        if (options_list_add(list, item->valuestring, strlen(item->valuestring)) < 0)
+            return error_set(err, -EINVAL, "'%s' has more than %d services", key,
+                             OPTIONS_LIST_MAX);
+    }
+    return 0;
+}
+
+static int read_trigger(const cJSON *object, const char **ret_trigger, struct error *err)
+{
+    static const char *const triggers[] = {"manual", "gate", "schedule"};
+    const char *text = json_string(object, "trigger", "manual");
+
+    for (size_t i = 0; i < ARRAY_SIZE(triggers); i++)
+        if (strcmp(text, triggers[i]) == 0) {
+            *ret_trigger = triggers[i];
+            return 0;
+        }
+    return error_set(err, -EINVAL, "'trigger' is '%.40s'; expected manual, gate or schedule", text);
+}
+
+static int read_deadline(const cJSON *object, int64_t *ret_ms, struct error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "deadline");
+
+    if (!item || cJSON_IsNull(item))
+        return 0;
+    if (!(cJSON_IsString(item) && text_to_duration_ms(item->valuestring, ret_ms)) &&
+        !json_is_int(item, ret_ms))
+        return error_set(err, -EINVAL, "'deadline' is neither \"30s\" nor milliseconds");
+    if (*ret_ms < RUN_DEADLINE_MIN_MS || *ret_ms > RUN_DEADLINE_MAX_MS)
+        return error_set(err, -EINVAL, "'deadline' is out of range, %d ms to %d ms",
+                         RUN_DEADLINE_MIN_MS, RUN_DEADLINE_MAX_MS);
+    return 0;
+}
+
+static int check_keys(const cJSON *object, struct error *err)
+{
+    static const char *const known[] = {"from", "to", "trigger", "deadline"};
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, object)
+    {
+        bool is_known = false;
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+            is_known |= strcmp(item->string, known[i]) == 0;
+        if (!is_known)
+            return error_set(err, -EINVAL,
+                             "unknown member '%.40s' (known: from, to, trigger, deadline)",
+                             item->string);
+    }
+    return 0;
+}
+
+int api_parse_run_request(const char *body, size_t length, struct run_request *ret_request,
+                          struct error *err)
+{
+    CLEANUP_JSON cJSON *object = NULL;
+    int r;
+
+    *ret_request = (struct run_request){.trigger = "manual"};
+    if (length == 0)
+        return 0;
+    object = json_parse(body, length, BODY_DEPTH_MAX, err);
+    if (!object)
+        return -EINVAL;
+    if (!cJSON_IsObject(object))
+        return error_set(err, -EINVAL, "the body is not a JSON object");
+    r = check_keys(object, err);
+    if (r == 0)
+        r = read_list(object, "from", &ret_request->from, err);
+    if (r == 0)
+        r = read_list(object, "to", &ret_request->to, err);
+    if (r == 0)
+        r = read_trigger(object, &ret_request->trigger, err);
+    return r < 0 ? r : read_deadline(object, &ret_request->deadline_ms, err);
+}
+
+static void start_run(struct api *api, const struct httpd_request *request,
+                      const struct captures *captures, struct httpd_response *response)
+{
+    struct run_request wanted;
+    struct run *run = NULL;
+    struct error err;
+    int r;
+
+    (void)captures;
+    if (!request->body) {
+        problem(response, 413, "Content Too Large", "a request body has at most 64 KiB");
+        return;
+    }
+    r = api_parse_run_request(request->body, request->body_length, &wanted, &err);
+    if (r == 0)
+        r = runs_start(api->runs, &wanted, clock_mono_us(), &run, &err);
+    run_request_deinit(&wanted);
+    if (r == -EINVAL) {
+        problem(response, 400, "Bad Request", err.text);
+    } else if (r < 0) {
+        problem(response, 503, "Service Unavailable", err.text);
+    } else {
+        response->status = 202;
+        snprintf(response->location, sizeof(response->location), "/api/v1/runs/%lld",
+                 (long long)run->record.id);
+        buf_printf(&response->body, "{\"schema\":1,\"id\":\"%lld\"}", (long long)run->record.id);
+        api->on_run_started(api->ctx, run);
+    }
+}
+
+/* ---- reading ---- */
+
+/* "last" or a number. */
+static bool find_run(struct api *api, const char *text, struct httpd_response *response,
+                     struct store_run *ret_run)
+{
+    int64_t id = 0;
+    int r;
+
+    if (strcmp(text, "last") != 0 && !text_to_int(text, 1, INT64_MAX, &id)) {
+        problem(response, 400, "Bad Request", "a run id is a number, or 'last'");
+        return false;
+    }
+    r = store_get_run(api->runs->store, id, ret_run);
+    if (r == -ENOENT)
+        not_found(response, id ? "there is no such run" : "there is no run yet");
+    else if (r < 0)
+        problem(response, 503, "Service Unavailable", store_problem(api->runs->store));
+    return r == 0;
+}
+
+struct page {
+    struct api *api;
+    struct buf *out;
+    int64_t count, limit, last;
+};
+
+static void on_run(void *ctx, const struct store_run *record)
+{
+    struct page *page = ctx;
+
+    if (page->count++ == page->limit)
+        return;
+    buf_puts(page->out, page->count > 1 ? "," : "");
+    view_run(page->api->runs, record, page->out);
+    page->last = record->id;
+}
+
+static void list_runs(struct api *api, const struct httpd_request *request,
+                      const struct captures *captures, struct httpd_response *response)
+{
+    struct page page = {.api = api, .out = &response->body, .limit = API_PAGE_DEFAULT};
+    const char *limit = httpd_query(request, "limit"), *before = httpd_query(request, "before");
+    int64_t from = 0;
+
+    (void)captures;
+    if ((limit && !text_to_int(limit, 1, API_PAGE_MAX, &page.limit)) ||
+        (before && !text_to_int(before, 1, INT64_MAX, &from))) {
+        problem(response, 400, "Bad Request", "limit is 1 to 500, before is a run id");
+        return;
+    }
+    buf_puts(&response->body, "{\"schema\":1,\"runs\":[");
+    store_each_run(api->runs->store, from, page.limit + 1, false, on_run, &page);
+    buf_puts(&response->body, "],\"next\":");
+    if (page.count > page.limit)
+        buf_printf(&response->body, "\"%lld\"}", (long long)page.last);
+    else
+        buf_puts(&response->body, "null}");
+}
+
+static void show_run(struct api *api, const struct httpd_request *request,
+                     const struct captures *captures, struct httpd_response *response)
+{
+    struct store_run record;
+
+    (void)request;
+    if (!find_run(api, captures->items[0], response, &record))
+        return;
+    view_run_detail(api->runs, &record, &response->body);
+    store_run_deinit(&record);
+}
+
+static void show_matrix(struct api *api, const struct httpd_request *request,
+                        const struct captures *captures, struct httpd_response *response)
+{
+    struct store_run record;
+
+    (void)request;
+    if (!find_run(api, captures->items[0], response, &record))
+        return;
+    view_matrix(api->runs, &record, &response->body);
+    store_run_deinit(&record);
+}
+
+static void show_pair(struct api *api, const struct httpd_request *request,
+                      const struct captures *captures, struct httpd_response *response)
+{
+    struct store_run record;
+
+    if (!find_run(api, captures->items[0], response, &record))
+        return;
+    if (view_pair(api->runs, &record, captures->items[1], captures->items[2],
+                  httpd_query(request, "check"), &response->body) < 0)
+        not_found(response, "the run's fleet has no such pair (source with agents, target, check)");
+    store_run_deinit(&record);
+}
+
+static void show_agents(struct api *api, const struct httpd_request *request,
+                        const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    (void)captures;
+    view_agents(api->runs, clock_mono_us(), &response->body);
+}
+
+static void show_services(struct api *api, const struct httpd_request *request,
+                          const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    (void)captures;
+    view_services(api->runs, &response->body);
+}
+
+static void healthz(struct api *api, const struct httpd_request *request,
+                    const struct captures *captures, struct httpd_response *response)
+{
+    (void)api;
+    (void)request;
+    (void)captures;
+    buf_puts(&response->body, "{\"status\":\"ok\"}");
+}
+
+static void readyz(struct api *api, const struct httpd_request *request,
+                   const struct captures *captures, struct httpd_response *response)
+{
+    const char *why = store_problem(api->runs->store);
+
+    (void)request;
+    (void)captures;
+    if (*why)
+        problem(response, 503, "Service Unavailable", why);
+    else
+        buf_puts(&response->body, "{\"status\":\"ready\"}");
+}
+
+/* ---- routes ---- */
+
+static const struct route {
+    const char *method, *path; /* '*' is one segment, captured */
+    void (*fn)(struct api *api, const struct httpd_request *request,
+               const struct captures *captures, struct httpd_response *response);
+} routes[] = {
+    {"GET", "/healthz", healthz},
+    {"GET", "/readyz", readyz},
+    {"POST", "/api/v1/runs", start_run},
+    {"GET", "/api/v1/runs", list_runs},
+    {"GET", "/api/v1/runs/*", show_run},
+    {"GET", "/api/v1/runs/*/matrix", show_matrix},
+    {"GET", "/api/v1/runs/*/pairs/*/*", show_pair},
+    {"GET", "/api/v1/agents", show_agents},
+    {"GET", "/api/v1/services", show_services},
+};
+
+static bool matches(const char *pattern, const char *path, struct captures *captures)
+{
+    captures->count = 0;
+    while (*pattern) {
+        size_t length;
+        if (*pattern != '*') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        length = strcspn(path, "/");
+        if (!length || length > PROTO_NAME_MAX || captures->count == SEGMENTS_MAX)
+            return false;
+        memcpy(captures->items[captures->count], path, length);
+        captures->items[captures->count++][length] = '\0';
+        path += length;
+        pattern++;
+    }
+    return *path == '\0';
+}
+
+void api_handle(void *ctx, const struct httpd_request *request, struct httpd_response *response)
+{
+    struct api *api = ctx;
+    struct captures captures;
+    bool is_known = false;
+
+    response->status = 200;
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (!matches(routes[i].path, request->path, &captures))
+            continue;
+        is_known = true;
+        if (strcmp(routes[i].method, request->method) == 0) {
+            routes[i].fn(api, request, &captures, response);
+            return;
+        }
+    }
+    if (is_known)
+        problem(response, 405, "Method Not Allowed", "this path takes another method");
+    else
+        not_found(response, "no such path; see /api/v1/runs, /api/v1/agents, /api/v1/services");
+}

@@ -1,0 +1,440 @@
+#include "collector/collector.h"
+
+#include "collector/api.h"
+#include "collector/httpd.h"
+#include "collector/hub.h"
+#include "collector/registry.h"
+#include "collector/run.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/version.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define HOUSEKEEPING_MS  1000
+#define PULL_HOLD_MS     40000 /* below PROTO_PULL_MAX_MS, with room for jitter */
+#define PULL_JITTER_MS   4000
+
+/* A report that is written, but not yet committed. */
+struct pending {
+    struct hub_ticket ticket;
+    struct proto_message message;
+    const char *status; /* of the acknowledgement */
+    bool is_in_time;
+};
+
+/* Messages that were refused, by why. Logged once a link, counted always. */
+struct refusals {
+    uint64_t malformed, version, hello_first, unknown_report, duplicate_report;
+};
+
+struct collector {
+    struct loop *loop;
+    struct store *store;
+    struct registry registry;
+    struct runs runs;
+    struct hub *hub;
+    struct httpd *httpd;
+    struct api api;
+
+    struct pending *pending;
+    size_t pending_count;
+    struct loop_deferred commit;
+    bool is_store_failing;
+
+    struct loop_timer housekeeping, deadline;
+    struct refusals refusals;
+    uint32_t complained[64]; /* links, a small ring, so that one peer fills no log */
+    size_t complained_at;
+    struct buf scratch;
+};
+
+/* ---- answering ---- */
+
+static void answer(struct collector *collector, struct hub_ticket *ticket,
+                   const struct proto_message *message)
+{
+    buf_reset(&collector->scratch);
+    if (proto_encode(message, &collector->scratch) < 0) {
+        log_error("message-too-large", "type=%s", proto_type_name(message->type));
+        return;
+    }
+    hub_answer(collector->hub, ticket, buf_text(&collector->scratch), collector->scratch.length);
+}
+
+static void answer_idle(struct collector *collector, struct hub_ticket *ticket)
+{
+    answer(collector, ticket, &(struct proto_message){.type = PROTO_IDLE});
+}
+
+static void refuse(struct collector *collector, struct hub_ticket *ticket, const char *reason,
+                   const char *detail)
+{
+    struct proto_message message = {
+        .type = PROTO_REFUSED,
+        .refused = {.reason = reason, .detail = detail, .min = PROTO_VERSION, .max = PROTO_VERSION},
+    };
+
+    answer(collector, ticket, &message);
+}
+
+/* Logs the first complaint about a link; true when it was logged. */
+static bool complain(struct collector *collector, uint32_t link, const char *reason,
+                     const char *detail)
+{
+    const size_t places = sizeof(collector->complained) / sizeof(*collector->complained);
+
+    for (size_t i = 0; i < places; i++)
+        if (collector->complained[i] == link)
+            return false;
+    collector->complained[collector->complained_at++ % places] = link;
+    log_warn("message-refused", "link=%u reason=%s detail=%s", link, reason, LOG_QUOTE(detail));
+    return true;
+}
+
+static void acknowledge(struct collector *collector, struct hub_ticket *ticket,
+                        const struct proto_report *report, const char *status)
+{
+    struct proto_message message = {
+        .type = PROTO_ACK,
+        .ack = {.assignment = report->assignment, .batch = report->batch, .status = status},
+    };
+
+    answer(collector, ticket, &message);
+}
+
+/* ---- runs ---- */
+
+static void tick_runs(void *ctx)
+{
+    struct collector *collector = ctx;
+    uint64_t next = runs_tick(&collector->runs, clock_mono_us());
+
+    if (next)
+        loop_timer_at(collector->loop, &collector->deadline, next);
+    else
+        loop_timer_stop(collector->loop, &collector->deadline);
+}
+
+/* Answers a held pull when there is something to do. */
+static void give_work(struct collector *collector, struct agent *agent)
+{
+    CLEANUP_MESSAGE struct proto_message message = {0};
+
+    if (agent->pull.length &&
+        runs_next_assignment(&collector->runs, agent, clock_mono_us(), &message))
+        answer(collector, &agent->pull, &message);
+}
+
+static void on_run_started(void *ctx, struct run *run)
+{
+    struct collector *collector = ctx;
+
+    for (size_t i = 0; i < run->source_count; i++) {
+        struct agent *agent = registry_find(&collector->registry, run->sources[i].instance);
+        if (agent)
+            give_work(collector, agent);
+    }
+    tick_runs(collector);
+}
+
+/* ---- messages ---- */
+
+static void agent_is_gone(struct collector *collector, struct agent *agent, bool has_departed)
+{
+    runs_agent_gone(&collector->runs, agent->instance, has_departed);
+    agent_record_free(agent);
+    tick_runs(collector);
+}
+
+static void take_hello(struct collector *collector, struct hub_ticket *ticket,
+                       const struct proto_hello *hello)
+{
+    size_t service = fleet_find_service(collector->runs.fleet, hello->service);
+    bool is_new = !registry_find(&collector->registry, hello->instance);
+    struct agent *replaced, *agent;
+    struct proto_message message = {
+        .type = PROTO_WELCOME,
+        .welcome = {.version = CANREACH_VERSION, .fleet = collector->runs.fleet->name,
+                    .known = service != SIZE_MAX},
+    };
+
+    agent = registry_hello(&collector->registry, hello, ticket->link, clock_mono_us(), &replaced);
+    if (replaced)
+        agent_is_gone(collector, replaced, false);
+    if (!agent) {
+        refuse(collector, ticket, "not-expected", "the collector's registry is full");
+        return;
+    }
+    log_info(is_new ? "agent-joined" : "agent-back",
+             "service=%s task=%s instance=%s zone=%s version=%s known=%s",
+             LOG_QUOTE(agent->service), LOG_QUOTE(agent->task), LOG_QUOTE(agent->instance),
+             LOG_QUOTE(agent->zone), LOG_QUOTE(agent->version), message.welcome.known ? "yes" : "no");
+    answer(collector, ticket, &message);
+}
+
+static void take_pull(struct collector *collector, struct hub_ticket *ticket,
+                      const struct proto_pull *pull)
+{
+    struct agent *agent = registry_find(&collector->registry, pull->instance);
+
+    if (!agent || agent->link != ticket->link) {
+        collector->refusals.hello_first++;
+        refuse(collector, ticket, "hello-first", "this collector does not know the agent yet");
+        return;
+    }
+    /* NNG may deliver an older pull late: the newest is the one to answer. */
+    if (pull->epoch <= agent->pull_epoch)
+        return;
+    if (agent->pull.length)
+        answer_idle(collector, &agent->pull);
+    agent->pull = *ticket;
+    agent->pull_epoch = pull->epoch;
+    agent->pull_us = clock_mono_us() +
+                     (uint64_t)(pull->epoch * 7919 % PULL_JITTER_MS) * 1000;
+    mem_free(agent->got);
+    agent->got = mem_dup(pull->got, pull->got_count * sizeof(*pull->got));
+    agent->got_count = pull->got_count;
+    give_work(collector, agent);
+}
+
+static void take_leaving(struct collector *collector, struct hub_ticket *ticket,
+                         const struct proto_leaving *leaving)
+{
+    struct agent *agent = registry_find(&collector->registry, leaving->instance);
+
+    answer_idle(collector, ticket);
+    if (!agent)
+        return;
+    log_info("agent-left", "service=%s task=%s", LOG_QUOTE(agent->service),
+             LOG_QUOTE(agent->task));
+    registry_remove(&collector->registry, agent);
+    agent_is_gone(collector, agent, true);
+}
+
+/* ---- reports: written within the turn, committed at its end, then acknowledged ---- */
+
+static void drop_pending(struct collector *collector)
+{
+    for (size_t i = 0; i < collector->pending_count; i++)
+        proto_message_deinit(&collector->pending[i].message);
+    collector->pending_count = 0;
+}
+
+/* Not acknowledged: the agents keep their batches and send them again. */
+static void store_failed(struct collector *collector)
+{
+    if (!collector->is_store_failing)
+        log_error("store-failed",
+                  "error=%s reports=%zu hint=\"make room; agents keep and resend their reports\"",
+                  LOG_QUOTE(store_problem(collector->store)), collector->pending_count);
+    collector->is_store_failing = true;
+    store_rollback(collector->store);
+    drop_pending(collector);
+}
+
+static void commit(void *ctx)
+{
+    struct collector *collector = ctx;
+
+    if (store_commit(collector->store) < 0) {
+        store_failed(collector);
+        return;
+    }
+    if (collector->is_store_failing)
+        log_info("store-recovered", "reports=%zu", collector->pending_count);
+    collector->is_store_failing = false;
+    for (size_t i = 0; i < collector->pending_count; i++) {
+        struct pending *pending = &collector->pending[i];
+        struct agent *agent =
+            registry_find(&collector->registry, pending->message.report.instance);
+        if (pending->is_in_time)
+            runs_apply(&collector->runs, &pending->message.report);
+        if (agent)
+            agent->reports++;
+        acknowledge(collector, &pending->ticket, &pending->message.report, pending->status);
+    }
+    drop_pending(collector);
+    tick_runs(collector);
+}
+
+/* Takes over the message. */
+static void take_report(struct collector *collector, struct hub_ticket *ticket,
+                        struct proto_message *message)
+{
+    const struct proto_report *report = &message->report;
+    enum report_kind kind = runs_classify(&collector->runs, report);
+    struct pending *pending;
+    int r;
+
+    if (kind == REPORT_UNKNOWN) {
+        collector->refusals.unknown_report++;
+        complain(collector, ticket->link, "unknown-report", "no such assignment of this instance");
+        acknowledge(collector, ticket, report, "unknown");
+        return;
+    }
+    if (collector->pending_count == COLLECTOR_PENDING_MAX)
+        commit(collector);
+    r = store_begin(collector->store);
+    if (r == 0)
+        r = store_put_report(collector->store, report, kind == REPORT_LATE);
+    if (r < 0) {
+        store_failed(collector);
+        return;
+    }
+    collector->refusals.duplicate_report += r == STORE_DUPLICATE;
+    pending = &collector->pending[collector->pending_count++];
+    *pending = (struct pending){
+        .ticket = *ticket,
+        .message = *message,
+        .status = r == STORE_DUPLICATE ? "duplicate" : kind == REPORT_LATE ? "late" : "stored",
+        .is_in_time = r == STORE_STORED && kind == REPORT_IN_TIME,
+    };
+    memset(message, 0, sizeof(*message));
+    loop_defer(collector->loop, &collector->commit);
+}
+
+static void take_undecodable(struct collector *collector, struct hub_ticket *ticket, int r,
+                             const struct error *err)
+{
+    bool is_version = r == -EPROTO;
+
+    if (is_version)
+        collector->refusals.version++;
+    else
+        collector->refusals.malformed++;
+    complain(collector, ticket->link, is_version ? "version" : "malformed", err->text);
+    refuse(collector, ticket, is_version ? "version" : "malformed", err->text);
+}
+
+static void on_message(void *ctx, const struct hub_ticket *from, const void *data, size_t length)
+{
+    struct collector *collector = ctx;
+    CLEANUP_MESSAGE struct proto_message message;
+    struct hub_ticket ticket = *from;
+    struct error err = {""};
+    int r = proto_decode(data, length, &message, &err);
+
+    if (r < 0) {
+        take_undecodable(collector, &ticket, r, &err);
+        return;
+    }
+    switch (message.type) {
+    case PROTO_HELLO:
+        take_hello(collector, &ticket, &message.hello);
+        break;
+    case PROTO_PULL:
+        take_pull(collector, &ticket, &message.pull);
+        break;
+    case PROTO_REPORT:
+        take_report(collector, &ticket, &message);
+        break;
+    case PROTO_LEAVING:
+        take_leaving(collector, &ticket, &message.leaving);
+        break;
+    default:
+        collector->refusals.malformed++;
+        complain(collector, ticket.link, "not-expected", proto_type_name(message.type));
+        refuse(collector, &ticket, "not-expected", "a collector does not take this message");
+    }
+}
+
+static void on_link_down(void *ctx, uint32_t link)
+{
+    struct collector *collector = ctx;
+
+    registry_link_down(&collector->registry, link, clock_mono_us());
+}
+
+/* ---- housekeeping ---- */
+
+static void renew_pulls(struct collector *collector, uint64_t now_us)
+{
+    struct agent *agent, *next;
+
+    HASH_ITER(hh, collector->registry.agents, agent, next)
+    {
+        if (agent->pull.length && now_us > agent->pull_us + PULL_HOLD_MS * 1000ULL)
+            answer_idle(collector, &agent->pull);
+    }
+}
+
+static void keep_house(void *ctx)
+{
+    struct collector *collector = ctx;
+    uint64_t now_us = clock_mono_us();
+    struct agent *agent;
+
+    renew_pulls(collector, now_us);
+    while ((agent = registry_expire(&collector->registry, now_us))) {
+        log_warn("agent-expired", "service=%s task=%s", LOG_QUOTE(agent->service),
+                 LOG_QUOTE(agent->task));
+        agent_is_gone(collector, agent, false);
+    }
+    loop_timer_in_ms(collector->loop, &collector->housekeeping, HOUSEKEEPING_MS);
+}
+
+/* ---- life ---- */
+
+static int start_runs(struct collector *collector, struct fleet *fleet,
+                      const struct collector_settings *settings, struct error *err)
+{
+    int64_t id = store_put_fleet(collector->store, settings->fleet_text, settings->fleet_length);
+
+    if (id < 0)
+        return error_set(err, (int)id, "the fleet cannot be stored: %s",
+                         store_problem(collector->store));
+    collector->runs = (struct runs){
+        .store = collector->store, .registry = &collector->registry, .fleet = fleet,
+        .fleet_id = id, .sample = (size_t)settings->sample,
+    };
+    return runs_resume(&collector->runs, clock_mono_us(), err);
+}
+
+struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct store *store,
+                                const struct collector_settings *settings, struct error *err)
+{
+    struct collector *collector = mem_alloc(sizeof(*collector));
+    struct hub_events events = {collector, on_message, on_link_down};
+
+    collector->loop = loop;
+    collector->store = store;
+    collector->scratch = BUF_INIT(PROTO_MESSAGE_MAX);
+    collector->pending = mem_array(COLLECTOR_PENDING_MAX, sizeof(*collector->pending));
+    collector->commit = (struct loop_deferred){.fn = commit, .ctx = collector};
+    collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
+    collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
+    collector->api = (struct api){&collector->runs, loop, on_run_started, collector};
+    if (start_runs(collector, fleet, settings, err) < 0)
+        return collector_free(collector);
+    collector->hub = hub_new(loop, settings->listen_agents, &events, err);
+    if (!collector->hub)
+        return collector_free(collector);
+    collector->httpd = httpd_new(loop, settings->listen_http, api_handle, &collector->api, err);
+    if (!collector->httpd)
+        return collector_free(collector);
+    loop_timer_in_ms(loop, &collector->housekeeping, HOUSEKEEPING_MS);
+    tick_runs(collector);
+    return collector;
+}
+
+struct collector *collector_free(struct collector *collector)
+{
+    if (!collector)
+        return NULL;
+    if (collector->pending_count)
+        commit(collector);
+    collector->httpd = httpd_free(collector->httpd);
+    collector->hub = hub_free(collector->hub);
+    loop_undefer(collector->loop, &collector->commit);
+    loop_timer_stop(collector->loop, &collector->housekeeping);
+    loop_timer_stop(collector->loop, &collector->deadline);
+    runs_deinit(&collector->runs);
+    registry_deinit(&collector->registry);
+    buf_deinit(&collector->scratch);
+    mem_free(collector->pending);
+    mem_free(collector);
+    return NULL;
+}

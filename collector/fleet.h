@@ -1,0 +1,98 @@
+/* fleet: the services under test, how each is found and checked, and who is expected to reach whom.
+ *
+ * Read from a YAML or JSON file (fleet_parse), then never changed. Rows of the matrix are services
+ * with agents; its columns are (service, check).
+ */
+#ifndef COLLECTOR_FLEET_H
+#define COLLECTOR_FLEET_H
+
+#include "common/arena.h"
+#include "common/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLEET_BYTES_MAX    (1024 * 1024) /* of the file */
+#define FLEET_SERVICES_MAX 2048
+#define FLEET_CHECKS_MAX   16 /* of one service */
+#define FLEET_RULES_MAX    65536
+#define FLEET_ERRORS_MAX   20 /* reported at once */
+#define FLEET_MYSQL_PORT   3306
+
+enum expectation { EXPECT_ALLOW, EXPECT_DENY, EXPECT_OBSERVE };
+
+struct fleet_check {
+    const char *name; /* unique within the service; the type unless the file names it */
+    const char *type; /* tcp, tls, http, grpc, udp, mysql, postgres or redis */
+    uint16_t port;    /* 0 with SRV: from the record */
+    const char *path;
+    const char *status;
+    int64_t timeout_ms;
+};
+
+struct fleet_service {
+    const char *name;
+    const char **names; /* discovery names */
+    size_t name_count;
+    const char *record; /* A or SRV */
+    bool has_agents;    /* false: agents: none - a column, no row */
+    struct fleet_check *checks; /* none for a worker */
+    size_t check_count;
+};
+
+struct fleet_column {
+    size_t service;
+    size_t check;
+};
+
+/* One line of `expect`; SIZE_MAX stands for all. */
+struct fleet_rule {
+    size_t source, target, check;
+    enum expectation expected;
+};
+
+struct fleet {
+    const char *name;
+    struct fleet_service *services;
+    size_t service_count;
+    struct fleet_column *columns;
+    size_t column_count;
+    struct fleet_rule *rules; /* the most specific first */
+    size_t rule_count;
+    enum expectation fallback;
+    unsigned references;
+    struct arena arena;
+};
+
+/* What was wrong, a line each: "FILE:LINE:COLUMN: error: what, what was expected". */
+struct fleet_messages {
+    struct buf text;
+    size_t errors, warnings;
+};
+
+/* Reads YAML 1.1 or JSON. Returns NULL when there was an error; warnings alone do not hinder.
+ * `origin` names the text in messages. The result has one reference. */
+struct fleet *fleet_parse(const char *origin, const char *text, size_t length,
+                          struct fleet_messages *messages);
+/* The same from a file; its bytes are handed on in `ret_text` when that is not NULL. */
+struct fleet *fleet_load(const char *path, struct fleet_messages *messages, struct buf *ret_text);
+void fleet_messages_deinit(struct fleet_messages *messages);
+
+struct fleet *fleet_ref(struct fleet *fleet);
+struct fleet *fleet_unref(struct fleet *fleet); /* accepts NULL */
+
+/* SIZE_MAX when there is none such. */
+size_t fleet_find_service(const struct fleet *fleet, const char *name);
+size_t fleet_find_column(const struct fleet *fleet, const char *service, const char *check);
+
+enum expectation fleet_expected(const struct fleet *fleet, size_t source, size_t column);
+const char *expectation_name(enum expectation expected);
+
+const struct fleet_service *fleet_column_service(const struct fleet *fleet, size_t column);
+const struct fleet_check *fleet_column_check(const struct fleet *fleet, size_t column);
+
+/* The whole fleet with every default filled in, as one JSON object. */
+void fleet_to_json(const struct fleet *fleet, struct buf *out);
+
+#endif

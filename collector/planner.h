@@ -1,0 +1,47 @@
+/* planner: which task probes which columns in one run. Pure.
+ *
+ * Each task of a source probes each target in scope. Of a service with more than `sample` tasks a
+ * part takes its turn: which one is decided by a stored seed and the run's number, so that
+ * consecutive runs go round all of them.
+ */
+#ifndef COLLECTOR_PLANNER_H
+#define COLLECTOR_PLANNER_H
+
+#include "collector/fleet.h"
+#include "common/error.h"
+#include "common/options.h"
+
+#define PLANNER_SAMPLE 16 /* source tasks per service and run */
+
+struct planner_task {
+    size_t service;
+    const char *name; /* orders the tasks of a service */
+    void *ctx;        /* the caller's */
+};
+
+struct planner_input {
+    const struct fleet *fleet;
+    const struct planner_task *tasks; /* with a live agent */
+    size_t task_count;
+    const struct options_list *from, *to; /* "service", targets also "service:check"; empty: all */
+    uint64_t seed;
+    uint64_t number; /* of the run */
+    size_t sample;
+};
+
+struct plan {
+    bool *scope;          /* service_count x column_count */
+    uint32_t *live_tasks; /* per service */
+    size_t *chosen;       /* indices of the tasks that probe, in order of service and name */
+    size_t chosen_count;
+};
+
+/* -EINVAL with `err` naming the service or check that the fleet does not have, or a scope
+ * without any pair. */
+int planner_plan(const struct planner_input *input, struct plan *ret_plan, struct error *err);
+void plan_deinit(struct plan *plan);
+
+/* Whether a task of `service` probes that column: in scope, and no lone task probes itself. */
+bool plan_wants(const struct plan *plan, const struct fleet *fleet, size_t service, size_t column);
+
+#endif

@@ -1,0 +1,689 @@
+#include "collector/store.h"
+
+#include "collector/store_schema.h"
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUSY_TIMEOUT_MS 2000
+
+_Static_assert(ARRAY_SIZE(store_migrations) == STORE_SCHEMA, "a migration per schema version");
+
+enum statement {
+    PUT_FLEET,
+    FIND_FLEET,
+    GET_FLEET,
+    PUT_RUN,
+    PUT_ASSIGNMENT,
+    SET_RUN_STATE,
+    SET_ASSIGNMENT_STATE,
+    JUDGE_RUN,
+    PUT_CELL,
+    GET_RUN,
+    LAST_RUN,
+    LIST_RUNS,
+    LIST_OPEN_RUNS,
+    LIST_ASSIGNMENTS,
+    GET_ASSIGNMENT,
+    LIST_CELLS,
+    PUT_BATCH,
+    PUT_PROBE,
+    PUT_RESOLUTION,
+    LIST_PROBES,
+    LIST_RESOLUTIONS,
+    STATEMENT_COUNT
+};
+
+#define RUN_FIELDS                                                                                 \
+    "SELECT id, fleet, state, trigger, created_ms, deadline_ms, finished_ms, verdict, "            \
+    "incomplete, scope, live FROM run "
+
+#define ASSIGNMENT_FIELDS                                                                          \
+    "SELECT id, run, service, task, instance, zone, columns, state, "                              \
+    "(SELECT count(*) FROM batch WHERE batch.assignment = assignment.id), "                        \
+    "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), "             \
+    "(SELECT max(dropped) FROM batch WHERE batch.assignment = assignment.id) FROM assignment "
+
+static const char *const statements[STATEMENT_COUNT] = {
+    [PUT_FLEET] = "INSERT INTO fleet (sha256, text) VALUES (?, ?)",
+    [FIND_FLEET] = "SELECT id FROM fleet WHERE sha256 = ?",
+    [GET_FLEET] = "SELECT text FROM fleet WHERE id = ?",
+    [PUT_RUN] = "INSERT INTO run (fleet, state, trigger, created_ms, deadline_ms, scope, live) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [PUT_ASSIGNMENT] = "INSERT INTO assignment (run, service, task, instance, zone, columns) "
+                       "VALUES (?, ?, ?, ?, ?, ?)",
+    [SET_RUN_STATE] = "UPDATE run SET state = ? WHERE id = ?",
+    [SET_ASSIGNMENT_STATE] = "UPDATE assignment SET state = ? WHERE id = ?",
+    [JUDGE_RUN] = "UPDATE run SET state = 2, finished_ms = ?, verdict = ?, incomplete = ? "
+                  "WHERE id = ? AND state < 2",
+    [PUT_CELL] = "INSERT INTO cell (run, source, column, json) VALUES (?, ?, ?, ?)",
+    [GET_RUN] = RUN_FIELDS "WHERE id = ?",
+    [LAST_RUN] = RUN_FIELDS "ORDER BY id DESC LIMIT 1",
+    [LIST_RUNS] = RUN_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",
+    [LIST_OPEN_RUNS] = RUN_FIELDS "WHERE state < 2 AND id < ? ORDER BY id DESC LIMIT ?",
+    [LIST_ASSIGNMENTS] = ASSIGNMENT_FIELDS "WHERE run = ? ORDER BY id",
+    [GET_ASSIGNMENT] = ASSIGNMENT_FIELDS "WHERE id = ?",
+    [LIST_CELLS] = "SELECT source, column, json FROM cell WHERE run = ? ORDER BY source, column",
+    [PUT_BATCH] = "INSERT OR IGNORE INTO batch (assignment, batch, last, dropped) "
+                  "VALUES (?, ?, ?, ?)",
+    [PUT_PROBE] = "INSERT INTO probe VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_RESOLUTION] = "INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [LIST_PROBES] =
+        "SELECT assignment, column, name, address, port, phase, outcome, error, local, resolve_us, "
+        "connect_us, tls_us, exchange_us, status, detail FROM probe WHERE late = 0 AND assignment "
+        "IN (SELECT id FROM assignment WHERE run = ?1) AND (?2 < 0 OR column = ?2)",
+    [LIST_RESOLUTIONS] =
+        "SELECT assignment, name, type, outcome, rcode, ttl_s, time_us, resolver, answers "
+        "FROM resolution WHERE late = 0 AND assignment IN "
+        "(SELECT id FROM assignment WHERE run = ?)",
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *prepared[STATEMENT_COUNT];
+    uint64_t seed;
+    bool in_transaction;
+    char problem[ERROR_TEXT_MAX];
+};
+
+/* ---- helpers ---- */
+
+static int to_errno(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return -EACCES;
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    default:
+        return -EIO;
+    }
+}
+
+static int note_problem(struct store *store, int code)
+{
+    snprintf(store->problem, sizeof(store->problem), "%s",
+             store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code));
+    return to_errno(code);
+}
+
+const char *store_problem(const struct store *store)
+{
+    return store->problem;
+}
+
+static int execute(struct store *store, const char *sql)
+{
+    int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+
+    return code == SQLITE_OK ? 0 : note_problem(store, code);
+}
+
+/* Binds by a format: i int64, s text (NULL is "", copied), b blob with length. Text has to live
+ * until the statement was stepped. */
+static sqlite3_stmt *bind(struct store *store, enum statement which, const char *format, ...)
+{
+    sqlite3_stmt *statement = store->prepared[which];
+    const char *text;
+    va_list args;
+    int at = 1;
+
+    sqlite3_reset(statement);
+    va_start(args, format);
+    for (; *format; format++, at++) {
+        switch (*format) {
+        case 'i':
+            sqlite3_bind_int64(statement, at, va_arg(args, int64_t));
+            break;
+        case 's':
+            text = va_arg(args, const char *);
+            sqlite3_bind_text(statement, at, text ? text : "", -1, SQLITE_STATIC);
+            break;
+        case 'b':
+            text = va_arg(args, const char *);
+            sqlite3_bind_blob(statement, at, text, (int)va_arg(args, size_t), SQLITE_STATIC);
+            break;
+        default:
+            break;
+        }
+    }
+    va_end(args);
+    return statement;
+}
+
+/* Runs a statement that gives no rows. */
+static int finish(struct store *store, sqlite3_stmt *statement)
+{
+    int code = sqlite3_step(statement);
+
+    if (code != SQLITE_DONE)
+        note_problem(store, code);
+    else
+        store->problem[0] = '\0';
+    sqlite3_reset(statement);
+    return code == SQLITE_DONE ? 0 : to_errno(code);
+}
+
+static const char *text_at(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+
+    return text ? text : "";
+}
+
+static int begin(struct store *store)
+{
+    int r = execute(store, "BEGIN IMMEDIATE");
+
+    store->in_transaction = r == 0;
+    return r;
+}
+
+static int commit(struct store *store)
+{
+    int r = execute(store, "COMMIT");
+
+    if (r < 0)
+        store_rollback(store);
+    else
+        store->problem[0] = '\0';
+    store->in_transaction = false;
+    return r;
+}
+
+/* Ends a transaction of several statements: commit when all went well, else leave no trace. */
+static int end(struct store *store, int r)
+{
+    if (r == 0)
+        return commit(store);
+    store_rollback(store);
+    return r;
+}
+
+/* ---- opening ---- */
+
+static int64_t pragma_int(struct store *store, const char *sql)
+{
+    sqlite3_stmt *statement;
+    int64_t value = -1;
+
+    if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
+        return -1;
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+static int migrate(struct store *store, struct error *err)
+{
+    int64_t version = pragma_int(store, "PRAGMA user_version");
+    int64_t tables = pragma_int(store, "SELECT count(*) FROM sqlite_schema");
+    char sql[64];
+
+    if (version < 0 || tables < 0)
+        return error_set(err, -EINVAL, "%s", sqlite3_errmsg(store->db));
+    if (version == 0 && tables > 0)
+        return error_set(err, -EINVAL, "a database, but not canreach's");
+    if (version > STORE_SCHEMA)
+        return error_set(err, -EINVAL,
+                         "schema %lld was written by a newer canreach; this one knows up to %d",
+                         (long long)version, STORE_SCHEMA);
+    for (; version < STORE_SCHEMA; version++) {
+        int r = begin(store);
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %lld", (long long)version + 1);
+        if (r == 0)
+            r = execute(store, store_migrations[version]);
+        if (r == 0)
+            r = execute(store, sql);
+        r = end(store, r);
+        if (r < 0)
+            return error_set(err, r, "migration to schema %lld failed: %s", (long long)version + 1,
+                             store->problem);
+    }
+    return 0;
+}
+
+static int prepare_all(struct store *store, struct error *err)
+{
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        if (sqlite3_prepare_v3(store->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &store->prepared[i], NULL) != SQLITE_OK)
+            return error_set(err, -EIO, "%s", sqlite3_errmsg(store->db));
+    return 0;
+}
+
+/* The exclusive lock keeps a second collector away from the same file. FULL: an acknowledged
+ * report survives a power cut. */
+static int configure(struct store *store, struct error *err)
+{
+    static const char pragmas[] =
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+        "PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE; COMMIT;";
+    int r = execute(store, pragmas);
+
+    if (r == -EBUSY)
+        return error_set(err, r, "another collector has it open");
+    return r < 0 ? error_set(err, r, "%s", store->problem) : 0;
+}
+
+struct store *store_open(const char *path, struct error *err)
+{
+    struct store *store = mem_alloc(sizeof(*store));
+    struct error why = {""};
+    int code = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+
+    if (code != SQLITE_OK) {
+        error_set(err, to_errno(code), "store %s: %s", path,
+                  store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code));
+        return store_close(store);
+    }
+    sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    if (configure(store, &why) < 0 || migrate(store, &why) < 0 || prepare_all(store, &why) < 0) {
+        error_set(err, -EIO, "store %s: %s", path, why.text);
+        return store_close(store);
+    }
+    sqlite3_busy_timeout(store->db, 0);
+    store->seed = (uint64_t)pragma_int(store, "SELECT value FROM meta WHERE key = 'seed'");
+    return store;
+}
+
+struct store *store_close(struct store *store)
+{
+    if (!store)
+        return NULL;
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_finalize(store->prepared[i]);
+    sqlite3_close(store->db);
+    mem_free(store);
+    return NULL;
+}
+
+uint64_t store_seed(const struct store *store)
+{
+    return store->seed;
+}
+
+/* ---- fleets ---- */
+
+static void sha256_hex(const char *text, size_t length, char out[65])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+
+    EVP_Digest(text, length, digest, &size, EVP_sha256(), NULL);
+    for (unsigned i = 0; i < size && i < 32; i++)
+        snprintf(out + (size_t)i * 2, 3, "%02x", digest[i]);
+}
+
+int64_t store_put_fleet(struct store *store, const char *text, size_t length)
+{
+    char sha256[65] = "";
+    sqlite3_stmt *statement;
+    int64_t id = -1;
+    int r;
+
+    sha256_hex(text, length, sha256);
+    statement = bind(store, FIND_FLEET, "s", sha256);
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        id = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    if (id >= 0)
+        return id;
+    r = finish(store, bind(store, PUT_FLEET, "sb", sha256, text, length));
+    return r < 0 ? r : sqlite3_last_insert_rowid(store->db);
+}
+
+char *store_get_fleet(struct store *store, int64_t fleet, size_t *ret_length)
+{
+    sqlite3_stmt *statement = bind(store, GET_FLEET, "i", fleet);
+    char *text = NULL;
+
+    if (sqlite3_step(statement) == SQLITE_ROW) {
+        *ret_length = (size_t)sqlite3_column_bytes(statement, 0);
+        text = mem_alloc(*ret_length + 1);
+        memcpy(text, sqlite3_column_blob(statement, 0), *ret_length);
+    }
+    sqlite3_reset(statement);
+    return text;
+}
+
+/* ---- runs ---- */
+
+void store_run_deinit(struct store_run *run)
+{
+    mem_free(run->scope);
+    mem_free(run->live);
+    run->scope = run->live = NULL;
+}
+
+static int put_assignment(struct store *store, int64_t run, struct store_assignment *assignment)
+{
+    int r = finish(store, bind(store, PUT_ASSIGNMENT, "isssss", run, assignment->service,
+                               assignment->task, assignment->instance, assignment->zone,
+                               assignment->columns));
+
+    assignment->run = run;
+    assignment->id = sqlite3_last_insert_rowid(store->db);
+    return r;
+}
+
+int store_put_run(struct store *store, struct store_run *run, struct store_assignment *assignments,
+                  size_t count)
+{
+    int r = begin(store);
+
+    if (r == 0)
+        r = finish(store, bind(store, PUT_RUN, "iisiiss", run->fleet, (int64_t)run->state,
+                               run->trigger, run->created_ms, run->deadline_ms, run->scope,
+                               run->live));
+    run->id = sqlite3_last_insert_rowid(store->db);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = put_assignment(store, run->id, &assignments[i]);
+    return end(store, r);
+}
+
+int store_set_run_state(struct store *store, int64_t run, enum run_state state)
+{
+    return finish(store, bind(store, SET_RUN_STATE, "ii", (int64_t)state, run));
+}
+
+int store_set_assignment_state(struct store *store, int64_t assignment, const char *state)
+{
+    return finish(store, bind(store, SET_ASSIGNMENT_STATE, "si", state, assignment));
+}
+
+int store_judge_run(struct store *store, const struct store_run *run,
+                    const struct store_assignment *assignments, size_t assignment_count,
+                    const struct store_cell *cells, size_t cell_count)
+{
+    int r = begin(store);
+
+    if (r == 0)
+        r = finish(store, bind(store, JUDGE_RUN, "iiii", run->finished_ms, (int64_t)run->verdict,
+                               (int64_t)run->is_incomplete, run->id));
+    for (size_t i = 0; i < assignment_count && r == 0; i++)
+        r = store_set_assignment_state(store, assignments[i].id, assignments[i].state);
+    for (size_t i = 0; i < cell_count && r == 0; i++)
+        r = finish(store, bind(store, PUT_CELL, "iiis", run->id, cells[i].source, cells[i].column,
+                               cells[i].json));
+    return end(store, r);
+}
+
+static void read_run(sqlite3_stmt *statement, struct store_run *run)
+{
+    *run = (struct store_run){
+        .id = sqlite3_column_int64(statement, 0),
+        .fleet = sqlite3_column_int64(statement, 1),
+        .state = (enum run_state)sqlite3_column_int(statement, 2),
+        .created_ms = sqlite3_column_int64(statement, 4),
+        .deadline_ms = sqlite3_column_int64(statement, 5),
+        .finished_ms = sqlite3_column_int64(statement, 6),
+        .verdict = sqlite3_column_int(statement, 7),
+        .is_incomplete = sqlite3_column_int(statement, 8),
+        .scope = mem_strdup(text_at(statement, 9)),
+        .live = mem_strdup(text_at(statement, 10)),
+    };
+    text_copy(run->trigger, sizeof(run->trigger), text_at(statement, 3));
+}
+
+int store_get_run(struct store *store, int64_t id, struct store_run *ret_run)
+{
+    sqlite3_stmt *statement = id ? bind(store, GET_RUN, "i", id) : bind(store, LAST_RUN, "");
+    int code = sqlite3_step(statement);
+
+    if (code == SQLITE_ROW)
+        read_run(statement, ret_run);
+    sqlite3_reset(statement);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? -ENOENT : note_problem(store, code);
+}
+
+/* Steps through a listing; each row goes to `read`. The statement is done when this returns. */
+typedef void (*row_fn)(sqlite3_stmt *statement, void *fn_and_ctx);
+
+static int each(struct store *store, sqlite3_stmt *statement, row_fn read, void *fn_and_ctx)
+{
+    int code;
+
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+        read(statement, fn_and_ctx);
+    sqlite3_reset(statement);
+    return code == SQLITE_DONE ? 0 : note_problem(store, code);
+}
+
+struct run_sink {
+    store_run_fn fn;
+    void *ctx;
+};
+
+static void on_run(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct run_sink *sink = sink_pointer;
+    struct store_run run;
+
+    read_run(statement, &run);
+    sink->fn(sink->ctx, &run);
+    store_run_deinit(&run);
+}
+
+int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
+                   store_run_fn fn, void *ctx)
+{
+    return each(store,
+                bind(store, only_open ? LIST_OPEN_RUNS : LIST_RUNS, "ii",
+                     before ? before : INT64_MAX, limit),
+                on_run, &(struct run_sink){fn, ctx});
+}
+
+struct assignment_sink {
+    store_assignment_fn fn;
+    void *ctx;
+};
+
+static void on_assignment(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct assignment_sink *sink = sink_pointer;
+    struct store_assignment assignment = {
+        .id = sqlite3_column_int64(statement, 0),
+        .run = sqlite3_column_int64(statement, 1),
+        .service = text_at(statement, 2),
+        .task = text_at(statement, 3),
+        .instance = text_at(statement, 4),
+        .zone = text_at(statement, 5),
+        .columns = text_at(statement, 6),
+        .state = text_at(statement, 7),
+        .batches = sqlite3_column_int64(statement, 8),
+        .last_batch = sqlite3_column_int64(statement, 9),
+        .dropped = sqlite3_column_int64(statement, 10),
+    };
+
+    sink->fn(sink->ctx, &assignment);
+}
+
+int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_ASSIGNMENTS, "i", run), on_assignment,
+                &(struct assignment_sink){fn, ctx});
+}
+
+int store_get_assignment(struct store *store, int64_t id, store_assignment_fn fn, void *ctx)
+{
+    sqlite3_stmt *statement = bind(store, GET_ASSIGNMENT, "i", id);
+    struct assignment_sink sink = {fn, ctx};
+    int code = sqlite3_step(statement);
+
+    if (code == SQLITE_ROW)
+        on_assignment(statement, &sink);
+    sqlite3_reset(statement);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? -ENOENT : note_problem(store, code);
+}
+
+struct cell_sink {
+    store_cell_fn fn;
+    void *ctx;
+};
+
+static void on_cell(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct cell_sink *sink = sink_pointer;
+    struct store_cell cell = {sqlite3_column_int64(statement, 0),
+                              sqlite3_column_int64(statement, 1), text_at(statement, 2)};
+
+    sink->fn(sink->ctx, &cell);
+}
+
+int store_each_cell(struct store *store, int64_t run, store_cell_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_CELLS, "i", run), on_cell, &(struct cell_sink){fn, ctx});
+}
+
+/* ---- reports ---- */
+
+int store_begin(struct store *store)
+{
+    return store->in_transaction ? 0 : begin(store);
+}
+
+int store_commit(struct store *store)
+{
+    return store->in_transaction ? commit(store) : 0;
+}
+
+void store_rollback(struct store *store)
+{
+    char problem[ERROR_TEXT_MAX];
+
+    /* SQLite may have rolled back by itself; the first problem is the one to tell. */
+    memcpy(problem, store->problem, sizeof(problem));
+    sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    memcpy(store->problem, problem, sizeof(problem));
+    store->in_transaction = false;
+}
+
+static int put_probe(struct store *store, int64_t assignment, const struct proto_probe *row,
+                     bool is_late)
+{
+    return finish(store, bind(store, PUT_PROBE, "iissiisisiiiiisi", assignment, row->target,
+                              row->name, row->address, row->port, (int64_t)row->phase,
+                              outcome_name(row->outcome), row->error, row->local, row->resolve_us,
+                              row->connect_us, row->tls_us, row->exchange_us, row->status,
+                              row->detail, (int64_t)is_late));
+}
+
+static int put_resolution(struct store *store, int64_t assignment,
+                          const struct proto_resolution *row, bool is_late)
+{
+    CLEANUP_BUF struct buf answers = BUF_INIT(PROTO_MESSAGE_MAX);
+
+    buf_putc(&answers, '[');
+    for (size_t i = 0; i < row->answer_count; i++) {
+        buf_puts(&answers, i ? "," : "");
+        buf_put_json(&answers, row->answers[i]);
+    }
+    buf_putc(&answers, ']');
+    return finish(store, bind(store, PUT_RESOLUTION, "isssiiissi", assignment, row->name,
+                              row->type, outcome_name(row->outcome), row->rcode, row->ttl_s,
+                              row->time_us, row->resolver, buf_text(&answers),
+                              (int64_t)is_late));
+}
+
+int store_put_report(struct store *store, const struct proto_report *report, bool is_late)
+{
+    int r = finish(store, bind(store, PUT_BATCH, "iiii", report->assignment, report->batch,
+                               (int64_t)report->is_last, report->dropped));
+
+    if (r == 0 && sqlite3_changes(store->db) == 0)
+        return STORE_DUPLICATE;
+    for (size_t i = 0; i < report->probe_count && r == 0; i++)
+        r = put_probe(store, report->assignment, &report->probes[i], is_late);
+    for (size_t i = 0; i < report->resolution_count && r == 0; i++)
+        r = put_resolution(store, report->assignment, &report->resolutions[i], is_late);
+    return r;
+}
+
+struct probe_sink {
+    store_probe_fn fn;
+    void *ctx;
+};
+
+static void on_probe(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct probe_sink *sink = sink_pointer;
+    struct proto_probe row = {
+        .target = sqlite3_column_int64(statement, 1),
+        .name = text_at(statement, 2),
+        .address = text_at(statement, 3),
+        .port = sqlite3_column_int64(statement, 4),
+        .phase = (enum proto_phase)sqlite3_column_int(statement, 5),
+        .outcome = outcome_from_name(text_at(statement, 6)),
+        .error = sqlite3_column_int64(statement, 7),
+        .local = text_at(statement, 8),
+        .resolve_us = sqlite3_column_int64(statement, 9),
+        .connect_us = sqlite3_column_int64(statement, 10),
+        .tls_us = sqlite3_column_int64(statement, 11),
+        .exchange_us = sqlite3_column_int64(statement, 12),
+        .status = sqlite3_column_int64(statement, 13),
+        .detail = text_at(statement, 14),
+    };
+
+    sink->fn(sink->ctx, sqlite3_column_int64(statement, 0), &row);
+}
+
+int store_each_probe(struct store *store, int64_t run, int64_t column, store_probe_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_PROBES, "ii", run, column), on_probe,
+                &(struct probe_sink){fn, ctx});
+}
+
+struct resolution_sink {
+    store_resolution_fn fn;
+    void *ctx;
+};
+
+static void on_resolution(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct resolution_sink *sink = sink_pointer;
+    const char *text = text_at(statement, 8);
+    CLEANUP_JSON cJSON *list = json_parse(text, strlen(text), 2, NULL);
+    const char *answers[PROTO_ANSWERS_MAX];
+    struct proto_resolution row = {
+        .name = text_at(statement, 1),
+        .type = text_at(statement, 2),
+        .outcome = outcome_from_name(text_at(statement, 3)),
+        .rcode = sqlite3_column_int64(statement, 4),
+        .ttl_s = sqlite3_column_int64(statement, 5),
+        .time_us = sqlite3_column_int64(statement, 6),
+        .resolver = text_at(statement, 7),
+        .answers = answers,
+    };
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        if (cJSON_IsString(item) && row.answer_count < PROTO_ANSWERS_MAX)
+            answers[row.answer_count++] = item->valuestring;
+    }
+    sink->fn(sink->ctx, sqlite3_column_int64(statement, 0), &row);
+}
+
+int store_each_resolution(struct store *store, int64_t run, store_resolution_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_RESOLUTIONS, "i", run), on_resolution,
+                &(struct resolution_sink){fn, ctx});
+}

@@ -1,0 +1,115 @@
+/* store: everything that outlives the collector, in one SQLite database (WAL).
+ *
+ * One writer: the collector's loop. Report batches are written inside one open transaction per
+ * turn of the loop (store_begin, store_put_report ..., store_commit); nothing is acknowledged
+ * before the commit. When a write fails (a full disk), the transaction is rolled back as a whole
+ * and the agents send again. The other calls commit by themselves.
+ */
+#ifndef COLLECTOR_STORE_H
+#define COLLECTOR_STORE_H
+
+#include "common/error.h"
+#include "proto/proto.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_SCHEMA 1 /* PRAGMA user_version */
+
+struct store;
+
+/* Opens or creates the file, and migrates an older schema. NULL with `err`: not a database of
+ * ours, a newer schema, locked by another collector, no permission, ... */
+struct store *store_open(const char *path, struct error *err);
+struct store *store_close(struct store *store);
+
+/* A number drawn when the database was made; the planner's seed. */
+uint64_t store_seed(const struct store *store);
+/* Why the last write failed, for the log and for /readyz; "" after a success. */
+const char *store_problem(const struct store *store);
+
+/* ---- fleets and runs ---- */
+
+/* The id of this exact text; stored when it is new. Negative errno on failure. */
+int64_t store_put_fleet(struct store *store, const char *text, size_t length);
+/* The text of a fleet; freed by the caller with mem_free. NULL when there is none. */
+char *store_get_fleet(struct store *store, int64_t fleet, size_t *ret_length);
+
+enum run_state { RUN_PLANNED, RUN_SWEEP, RUN_JUDGED };
+
+struct store_run {
+    int64_t id;
+    int64_t fleet;
+    enum run_state state;
+    char trigger[16];
+    int64_t created_ms, deadline_ms, finished_ms; /* wall clock; finished 0 while open */
+    int verdict;        /* enum verdict; -1 while open */
+    bool is_incomplete;
+    char *scope;        /* JSON {from, to}; owned, may be NULL */
+    char *live;         /* JSON list: live tasks per service when it was planned; owned */
+};
+
+void store_run_deinit(struct store_run *run);
+
+/* One task's part in a run. */
+struct store_assignment {
+    int64_t id;
+    int64_t run;
+    const char *service, *task, *instance, *zone; /* owned by the row's arena when read */
+    const char *columns; /* JSON list of the column ids it probes */
+    const char *state;   /* open, done, departed, missing, late, dropped */
+    int64_t batches;     /* stored so far */
+    int64_t last_batch;  /* the number of the last one, 0 while it is not stored */
+    int64_t dropped;     /* rows that the agent lost */
+};
+
+/* Stores the run and its assignments at once, and fills in their ids. 0 or a negative errno. */
+int store_put_run(struct store *store, struct store_run *run, struct store_assignment *assignments,
+                  size_t count);
+int store_set_run_state(struct store *store, int64_t run, enum run_state state);
+int store_set_assignment_state(struct store *store, int64_t assignment, const char *state);
+
+struct store_cell {
+    int64_t source, column; /* indices into the run's fleet */
+    const char *json;       /* as the API shows it */
+};
+
+/* The verdict, for good: the run's row, its assignments' states and its cells, at once. */
+int store_judge_run(struct store *store, const struct store_run *run,
+                    const struct store_assignment *assignments, size_t assignment_count,
+                    const struct store_cell *cells, size_t cell_count);
+
+/* 0; -ENOENT. `id` 0 is the last one. */
+int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
+
+typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
+/* Newest first, ids below `before` (0: all), at most `limit`; `only_open`: those without verdict. */
+int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
+                   store_run_fn fn, void *ctx);
+typedef void (*store_assignment_fn)(void *ctx, const struct store_assignment *assignment);
+int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx);
+/* One assignment, by its id: 0, or -ENOENT. `fn` is called once when there is one. */
+int store_get_assignment(struct store *store, int64_t id, store_assignment_fn fn, void *ctx);
+typedef void (*store_cell_fn)(void *ctx, const struct store_cell *cell);
+int store_each_cell(struct store *store, int64_t run, store_cell_fn fn, void *ctx);
+
+/* ---- reports ---- */
+
+int store_begin(struct store *store);
+int store_commit(struct store *store);
+void store_rollback(struct store *store);
+
+enum store_put { STORE_STORED = 0, STORE_DUPLICATE = 1 };
+/* One batch: STORE_STORED, STORE_DUPLICATE (nothing written), or a negative errno. */
+int store_put_report(struct store *store, const struct proto_report *report, bool is_late);
+
+typedef void (*store_probe_fn)(void *ctx, int64_t assignment, const struct proto_probe *probe);
+/* Rows that were in time; `column` -1: all. */
+int store_each_probe(struct store *store, int64_t run, int64_t column, store_probe_fn fn,
+                     void *ctx);
+typedef void (*store_resolution_fn)(void *ctx, int64_t assignment,
+                                    const struct proto_resolution *resolution);
+int store_each_resolution(struct store *store, int64_t run, store_resolution_fn fn, void *ctx);
+
+#endif

@@ -1,0 +1,61 @@
+/* store_schema: the database's schema, one migration a version. Internal to the store.
+ *
+ * Raw rows (probe, resolution) are append-only with one index each. Integer ids throughout.
+ */
+#ifndef COLLECTOR_STORE_SCHEMA_H
+#define COLLECTOR_STORE_SCHEMA_H
+
+/* migrations[n] leads from version n to n + 1. */
+static const char *const store_migrations[] = {
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES ('seed', abs(random()) & 0xffffffff);"
+
+    "CREATE TABLE fleet (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, text BLOB NOT NULL);"
+
+    "CREATE TABLE run ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " fleet INTEGER NOT NULL REFERENCES fleet,"
+    " state INTEGER NOT NULL,"      /* enum run_state */
+    " trigger TEXT NOT NULL,"
+    " created_ms INTEGER NOT NULL," /* wall clock, all _ms */
+    " deadline_ms INTEGER NOT NULL,"
+    " finished_ms INTEGER NOT NULL DEFAULT 0,"
+    " verdict INTEGER NOT NULL DEFAULT -1,"
+    " incomplete INTEGER NOT NULL DEFAULT 0,"
+    " scope TEXT NOT NULL,"
+    " live TEXT NOT NULL);"
+    "CREATE INDEX run_open ON run (state) WHERE state < 2;"
+
+    "CREATE TABLE assignment ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " run INTEGER NOT NULL REFERENCES run,"
+    " service TEXT NOT NULL, task TEXT NOT NULL, instance TEXT NOT NULL, zone TEXT NOT NULL,"
+    " columns TEXT NOT NULL,"
+    " state TEXT NOT NULL DEFAULT 'open');"
+    "CREATE INDEX assignment_run ON assignment (run);"
+
+    "CREATE TABLE batch ("
+    " assignment INTEGER NOT NULL REFERENCES assignment, batch INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, dropped INTEGER NOT NULL,"
+    " PRIMARY KEY (assignment, batch)) WITHOUT ROWID;"
+
+    "CREATE TABLE probe ("
+    " assignment INTEGER NOT NULL, column INTEGER NOT NULL, name TEXT NOT NULL,"
+    " address TEXT NOT NULL, port INTEGER NOT NULL, phase INTEGER NOT NULL, outcome TEXT NOT NULL,"
+    " error INTEGER NOT NULL, local TEXT NOT NULL, resolve_us INTEGER NOT NULL,"
+    " connect_us INTEGER NOT NULL, tls_us INTEGER NOT NULL, exchange_us INTEGER NOT NULL,"
+    " status INTEGER NOT NULL, detail TEXT NOT NULL, late INTEGER NOT NULL);"
+    "CREATE INDEX probe_assignment ON probe (assignment, column);"
+
+    "CREATE TABLE resolution ("
+    " assignment INTEGER NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, outcome TEXT NOT NULL,"
+    " rcode INTEGER NOT NULL, ttl_s INTEGER NOT NULL, time_us INTEGER NOT NULL,"
+    " resolver TEXT NOT NULL, answers TEXT NOT NULL, late INTEGER NOT NULL);"
+    "CREATE INDEX resolution_assignment ON resolution (assignment);"
+
+    "CREATE TABLE cell ("
+    " run INTEGER NOT NULL REFERENCES run, source INTEGER NOT NULL, column INTEGER NOT NULL,"
+    " json TEXT NOT NULL, PRIMARY KEY (run, source, column)) WITHOUT ROWID;",
+};
+
+#endif

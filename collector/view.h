@@ -1,0 +1,28 @@
+/* view: what the API shows, as JSON (schema 1). Reads only. */
+#ifndef COLLECTOR_VIEW_H
+#define COLLECTOR_VIEW_H
+
+#include "collector/run.h"
+#include "common/buf.h"
+
+/* One cell of a run: {source, target, check, port, state, expected, probes, failed, ...}. */
+void view_cell(const struct run *run, const struct matrix *matrix, size_t source, size_t column,
+               struct buf *out);
+
+/* {id, state, trigger, started, finished, verdict, ...}, from an open run or a stored one. */
+void view_run(const struct runs *runs, const struct store_run *record, struct buf *out);
+/* The same with its tasks and progress. */
+void view_run_detail(const struct runs *runs, const struct store_run *record, struct buf *out);
+/* The whole document: schema, run, cells, diagnoses. */
+void view_matrix(const struct runs *runs, const struct store_run *record, struct buf *out);
+/* One pair: its cell, and every attempt and resolution behind it. -ENOENT: no such pair. */
+int view_pair(const struct runs *runs, const struct store_run *record, const char *source,
+              const char *target, const char *check, struct buf *out);
+void view_agents(const struct runs *runs, uint64_t now_us, struct buf *out);
+void view_services(const struct runs *runs, struct buf *out);
+
+/* What was observed, in words: "no answer to the SYN", "HTTP 503", "no such name (NXDOMAIN)". */
+void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t error, int64_t status,
+                struct buf *out);
+
+#endif
