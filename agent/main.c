@@ -55,7 +55,9 @@ static void print_help(void)
 
 static void on_signal(void *ctx)
 {
-    agent_leave(ctx);
+    struct agent **agent = ctx;
+
+    agent_leave(*agent);
 }
 
 static int run(const struct settings *settings, struct identity *identity, struct error *err)
@@ -74,15 +76,14 @@ static int run(const struct settings *settings, struct identity *identity, struc
     if (policy_init(&policy, &settings->networks, &settings->suffixes, &host, err) < 0)
         return usage_error(err->text);
     loop = loop_new();
-    if (!loop)
+    /* Before NNG starts its threads: they inherit the blocked signals. */
+    if (!loop || loop_catch_signals(loop, on_signal, &agent) < 0)
         goto done;
     agent = agent_new(loop, identity, &host, &policy, &settings->collectors, err);
     if (!agent) {
         log_error("start-failed", "error=%s", LOG_QUOTE(err->text));
         goto done;
     }
-    if (loop_catch_signals(loop, on_signal, agent) < 0)
-        goto done;
     log_info("started", "version=%s service=%s task=%s instance=%s addresses=%zu resolvers=%zu",
              CANREACH_VERSION, LOG_QUOTE(identity->service), LOG_QUOTE(identity->task),
              identity->instance, host.address_count, host.resolver_count);

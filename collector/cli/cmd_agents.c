@@ -1,0 +1,76 @@
+/* canreach agents: who said hello. */
+#include "collector/cli/command.h"
+#include "collector/cli/print.h"
+#include "collector/cli/table.h"
+#include "common/json.h"
+#include "common/text.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+static void add_age(struct table *table, int64_t ms)
+{
+    int64_t seconds = ms / 1000;
+
+    if (seconds < 120)
+        table_add(table, PLAIN, "%llds", (long long)seconds);
+    else if (seconds < 7200)
+        table_add(table, PLAIN, "%lldm", (long long)(seconds / 60));
+    else if (seconds < 172800)
+        table_add(table, PLAIN, "%lldh", (long long)(seconds / 3600));
+    else
+        table_add(table, PLAIN, "%lldd", (long long)(seconds / 86400));
+}
+
+static void add_agent(struct table *table, const cJSON *agent)
+{
+    const cJSON *addresses = cJSON_GetObjectItemCaseSensitive(agent, "addresses");
+    const char *state = json_string(agent, "state", "?");
+    bool is_known = json_bool(agent, "known", false);
+    bool is_live = strcmp(state, "live") == 0;
+    const cJSON *first = cJSON_GetArrayItem(addresses, 0);
+
+    table_add(table, is_known ? PLAIN : YELLOW, "%s%s", json_string(agent, "service", "?"),
+              is_known ? "" : " (not in the fleet)");
+    table_add(table, PLAIN, "%s", json_string(agent, "task", "?"));
+    table_add(table, PLAIN, "%s", json_string(agent, "zone", ""));
+    table_add(table, is_live ? GREEN : YELLOW, "%s", state);
+    add_age(table, json_int(agent, "age", 0, INT64_MAX / 2, 0));
+    table_add(table, PLAIN, "%s", json_string(agent, "version", "?"));
+    table_add(table, PLAIN, "%s", cJSON_IsString(first) ? first->valuestring : "");
+}
+
+int cmd_agents(int argc, char **argv)
+{
+    static const struct option_spec specs[] = {COMMON_OPTIONS};
+    static const char *const heads[] = {"service", "task",    "zone",   "link",
+                                        "age",     "version", "address"};
+    struct common_settings settings = {0};
+    CLEANUP_JSON cJSON *document = NULL;
+    struct table table;
+    const cJSON *agents, *agent;
+    int status = command_parse("agents", specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, 0);
+
+    if (status < 0)
+        status = command_get("agents", &settings, "/api/v1/agents", &document);
+    if (status >= 0)
+        return status;
+    if (command_wants_json(&settings)) {
+        print_json(document);
+        return EXIT_PASS;
+    }
+    agents = cJSON_GetObjectItemCaseSensitive(document, "agents");
+    table_init(&table, ARRAY_SIZE(heads));
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
+        table_add(&table, DIM, "%s", heads[i]);
+    cJSON_ArrayForEach(agent, agents)
+    {
+        add_agent(&table, agent);
+    }
+    table_print(&table);
+    table_deinit(&table);
+    if (cJSON_GetArraySize(agents) == 0)
+        fprintf(stderr, "No agent has said hello yet.\n");
+    return EXIT_PASS;
+}

@@ -1,0 +1,102 @@
+/* canreach help, canreach version. */
+#include "collector/cli/command.h"
+#include "common/text.h"
+#include "common/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *text;
+} pages[] = {
+    {"run",
+     "Starts a run over all pairs, or those of --from and --to, waits for the verdict and prints\n"
+     "the matrix. On a terminal a progress bar shows the agents that are done.\n\n"
+     "  --from SERVICE...          only from these services\n"
+     "  --to SERVICE[:CHECK]...    only to these\n"
+     "  --deadline TIME            judge after this time at the latest, e.g. 30s\n"},
+    {"matrix",
+     "Prints the matrix of a run. States in parentheses are observed: they do not count.\n\n"
+     "  ok           every endpoint passed its check\n"
+     "  partial      some did\n"
+     "  fail         none did\n"
+     "  denied       expected deny: closed, and the target was seen listening\n"
+     "  leak         expected deny, but it answered\n"
+     "  unproven     neither shown\n"
+     "  no-data      nobody probed it\n"
+     "  probe-error  canreach's own fault\n"
+     "  gone         the source left during the run\n"
+     "  skipped      only address families that the source does not have\n"
+     "  not-probed   left out by --from and --to\n"
+     "  n/a          a service with one task, seen from itself\n"},
+    {"why",
+     "Shows one pair: what each task of SOURCE resolved, each endpoint it tried, how far it got\n"
+     "and what it saw.\n\n"
+     "  --run RUN                  of this run [last]\n"},
+    {"agents", "Lists the agents: link (live or lost), age, version, address.\n"},
+    {"services", "Lists the fleet's services: agents, checks, record type, discovery names.\n"},
+    {"runs",
+     "Lists earlier runs, the newest first. With an id: the tasks that took part, and which were\n"
+     "late, missing or departed.\n\n"
+     "  --limit N                  the newest N [20]\n"},
+    {"fleet",
+     "check FILE: validates a fleet file (YAML or JSON) and says line, column and what was\n"
+     "expected. With -o json: the fleet with every default filled in.\n\n"
+     "A fleet file, in short (canreach-fleet(5) has all of it):\n\n"
+     "  fleet: shop\n"
+     "  namespace: shop.local\n"
+     "  defaults: { check: http, port: 8080, path: /health, timeout: 2s }\n"
+     "  services:\n"
+     "    web:      {}                          # web.shop.local:8080, GET /health\n"
+     "    payments: { record: SRV }             # port from the SRV record\n"
+     "    cache:    { check: tcp, port: 6379 }\n"
+     "    worker:   { check: none }             # a row, no column\n"
+     "  expect:\n"
+     "    default: observe\n"
+     "    allow: [ \"web -> payments, cache\" ]\n"
+     "    deny:  [ \"cache -> payments\" ]\n"},
+};
+
+static int print_overview(void)
+{
+    puts("Can every service reach every other one, by its name, right now?\n\n"
+         "Usage: canreach COMMAND [OPTION...]\n");
+    for (size_t i = 0; i < command_count; i++) {
+        char left[64];
+        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
+        printf("  %-40s %s\n", left, commands[i].summary);
+    }
+    puts("\nEvery command takes --url URL (or CANREACH_URL): http://HOST:PORT or unix:///PATH\n"
+         "[" CLIENT_URL_DEFAULT "], and where it prints results, -o table|json.\n\n"
+         "Exit status: 0 every expected pair works; 1 an expected pair does not, or a denied one\n"
+         "does; 2 usage or configuration; 3 no verdict: no data, an incomplete run, no collector.");
+    return EXIT_PASS;
+}
+
+int cmd_help(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+
+    if (!word)
+        return print_overview();
+    for (size_t i = 0; i < command_count; i++) {
+        if (strcmp(commands[i].name, word) != 0)
+            continue;
+        printf("Usage: canreach %s %s\n\n", word, commands[i].arguments);
+        for (size_t j = 0; j < ARRAY_SIZE(pages); j++)
+            if (strcmp(pages[j].name, word) == 0)
+                puts(pages[j].text);
+        puts("  --url URL                  the collector (CANREACH_URL) [" CLIENT_URL_DEFAULT "]\n"
+             "  -o, --output FORMAT        table or json");
+        return EXIT_PASS;
+    }
+    return command_error("help", EXIT_USAGE, "there is no command '%.60s'", word);
+}
+
+int cmd_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("canreach " CANREACH_VERSION);
+    return EXIT_PASS;
+}

@@ -1,0 +1,148 @@
+/* canreach run: starts a run, waits for its verdict, prints the matrix. */
+#include "collector/cli/command.h"
+#include "collector/cli/print.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/text.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define POLL_MIN_MS   10
+#define POLL_MAX_MS   200
+#define LOST_MS       15000 /* without an answer from the collector: give up */
+
+struct settings {
+    struct common_settings common;
+    struct options_list from, to;
+    int64_t deadline_ms;
+};
+
+static const struct option_spec specs[] = {
+    {"from", NULL, OPTION_LIST, offsetof(struct settings, from), "SERVICE...", NULL, 0, 0,
+     "only from these services"},
+    {"to", NULL, OPTION_LIST, offsetof(struct settings, to), "SERVICE[:CHECK]...", NULL, 0, 0,
+     "only to these services or checks"},
+    {"deadline", NULL, OPTION_DURATION, offsetof(struct settings, deadline_ms), "TIME", NULL, 1000,
+     3600000, "judge after this time at the latest; default: what the checks need"},
+    COMMON_OPTIONS,
+};
+
+static void put_list(struct buf *out, const char *key, const struct options_list *list)
+{
+    buf_printf(out, ",\"%s\":[", key);
+    for (size_t i = 0; i < list->count; i++) {
+        buf_puts(out, i ? "," : "");
+        buf_put_json(out, list->items[i]);
+    }
+    buf_putc(out, ']');
+}
+
+static int start(struct client *client, const struct settings *settings, char *id, size_t size)
+{
+    CLEANUP_BUF struct buf body = BUF_INIT(65536);
+    CLEANUP_JSON cJSON *answer = NULL;
+    struct error err;
+    int r;
+
+    buf_puts(&body, "{\"trigger\":\"manual\"");
+    put_list(&body, "from", &settings->from);
+    put_list(&body, "to", &settings->to);
+    if (settings->deadline_ms)
+        buf_printf(&body, ",\"deadline\":%lld", (long long)settings->deadline_ms);
+    buf_putc(&body, '}');
+    r = client_call(client, "/api/v1/runs", buf_text(&body), &answer, &err);
+    if (r < 0)
+        return command_error("run", r == -EINVAL ? EXIT_USAGE : EXIT_NO_VERDICT, "%s", err.text);
+    text_copy(id, size, json_string(answer, "id", ""));
+    return -1;
+}
+
+static void pause_ms(int64_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    nanosleep(&time, NULL);
+}
+
+static void show_progress(const cJSON *run)
+{
+    const cJSON *progress = cJSON_GetObjectItemCaseSensitive(run, "progress");
+
+    print_progress((size_t)json_int(progress, "tasks_done", 0, INT32_MAX, 0),
+                   (size_t)json_int(progress, "tasks", 0, INT32_MAX, 0),
+                   json_int(progress, "probes", 0, INT32_MAX, 0),
+                   json_int(progress, "deadline_in", 0, INT32_MAX, 0));
+}
+
+/* Until the run is judged. A collector that is away for a moment (a restart) is waited for. */
+static int wait_for_verdict(struct client *client, const char *id)
+{
+    int64_t poll_ms = POLL_MIN_MS;
+    uint64_t answered_us = clock_mono_us();
+    char path[96];
+    struct error err;
+
+    snprintf(path, sizeof(path), "/api/v1/runs/%s", id);
+    for (;;) {
+        CLEANUP_JSON cJSON *answer = NULL;
+        const cJSON *run;
+        int r = client_call(client, path, NULL, &answer, &err);
+        if (r == 0) {
+            answered_us = clock_mono_us();
+            run = cJSON_GetObjectItemCaseSensitive(answer, "run");
+            if (strcmp(json_string(run, "state", ""), "judged") == 0)
+                return -1;
+            show_progress(run);
+        } else if (r != -EIO || clock_mono_us() - answered_us > LOST_MS * 1000ULL) {
+            print_progress_end();
+            return command_error("run", EXIT_NO_VERDICT, "%s; run %s has no verdict that I know of",
+                                 err.text, id);
+        }
+        pause_ms(poll_ms);
+        if (poll_ms < POLL_MAX_MS)
+            poll_ms += poll_ms / 2;
+    }
+}
+
+static int print_result(struct client *client, const struct settings *settings, const char *id)
+{
+    CLEANUP_JSON cJSON *document = NULL;
+    struct error err;
+    char path[96];
+
+    snprintf(path, sizeof(path), "/api/v1/runs/%s/matrix", id);
+    if (client_call(client, path, NULL, &document, &err) < 0)
+        return command_error("run", EXIT_NO_VERDICT, "%s", err.text);
+    if (!command_wants_json(&settings->common))
+        return matrix_print(document);
+    print_json(document);
+    return matrix_status(document);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct client *client = NULL;
+    struct error err;
+    char id[32] = "";
+    int status = command_parse("run", specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, 0);
+
+    if (status < 0) {
+        client = client_new(settings.common.url, &err);
+        status = client ? start(client, &settings, id, sizeof(id))
+                        : command_error("run", EXIT_USAGE, "%s", err.text);
+    }
+    if (status < 0)
+        status = wait_for_verdict(client, id);
+    print_progress_end();
+    if (status < 0)
+        status = print_result(client, &settings, id);
+    client_free(client);
+    options_deinit(specs, ARRAY_SIZE(specs), &settings);
+    return status;
+}

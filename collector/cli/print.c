@@ -1,0 +1,111 @@
+#include "collector/cli/print.h"
+
+#include "common/text.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 24
+
+static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[33m"};
+
+size_t print_terminal_width(void)
+{
+    struct winsize size;
+
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+bool print_has_colour(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+           !(term && strcmp(term, "dumb") == 0);
+}
+
+size_t print_width(const char *text)
+{
+    size_t width = 0;
+
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static size_t bytes_of(const char *text, size_t columns)
+{
+    size_t bytes = 0, width = 0;
+
+    while (text[bytes]) {
+        width += ((unsigned char)text[bytes] & 0xc0) != 0x80;
+        if (width > columns)
+            break;
+        bytes++;
+    }
+    return bytes;
+}
+
+void print_coloured(enum colour colour, const char *text, size_t width)
+{
+    bool is_coloured = colour != PLAIN && print_has_colour();
+    bool is_cut = print_width(text) > width;
+
+    printf("%s%.*s%s%s", is_coloured ? codes[colour] : "",
+           (int)bytes_of(text, is_cut && width ? width - 1 : width), text, is_cut ? "~" : "",
+           is_coloured ? "\033[0m" : "");
+}
+
+enum colour print_state_colour(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum colour colour;
+    } colours[] = {
+        {"ok", GREEN},         {"denied", GREEN},     {"fail", RED},       {"leak", RED},
+        {"partial", YELLOW},   {"unproven", YELLOW},  {"no-data", YELLOW}, {"probe-error", YELLOW},
+        {"gone", DIM},         {"skipped", DIM},      {"n/a", DIM},        {"not-probed", DIM},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(colours); i++)
+        if (strcmp(colours[i].state, state) == 0)
+            return colours[i].colour;
+    return PLAIN;
+}
+
+void print_json(const struct cJSON *value)
+{
+    char *text = cJSON_Print(value);
+
+    if (text)
+        puts(text);
+    free(text);
+}
+
+void print_progress(size_t done, size_t total, int64_t probes, int64_t left_ms)
+{
+    char bar[BAR_WIDTH + 1];
+    size_t filled = total ? done * BAR_WIDTH / total : 0;
+
+    if (!isatty(STDERR_FILENO))
+        return;
+    for (size_t i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < filled ? '#' : '.';
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K[%s] agents %zu/%zu  probes %lld  at most %.1f s left", bar, done,
+            total, (long long)probes, (double)left_ms / 1000);
+}
+
+void print_progress_end(void)
+{
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
