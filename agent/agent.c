@@ -38,6 +38,7 @@ struct agent {
 
     bool is_welcome; /* the collector has taken our hello over the present link */
     bool is_leaving;
+    bool is_pull_sent;
     int64_t epoch;
     int64_t got[PROTO_GOT_MAX]; /* a ring of the latest assignments */
     size_t got_count;
@@ -98,14 +99,19 @@ static void pull(struct agent *agent)
 
     if (agent->is_leaving || !agent->is_welcome || agent->job_count >= AGENT_SWEEPS_MAX)
         return;
-    send_message(agent, &message);
-    loop_timer_in_ms(agent->loop, &agent->pull_timer, AGENT_PULL_SILENT_MS);
+    agent->is_pull_sent = send_message(agent, &message) == 0;
+    loop_timer_in_ms(agent->loop, &agent->pull_timer,
+                     agent->is_pull_sent ? AGENT_PULL_SILENT_MS : AGENT_BUSY_MS);
 }
 
-static void on_pull_silent(void *ctx)
+static void on_pull_timer(void *ctx)
 {
     struct agent *agent = ctx;
 
+    if (!agent->is_pull_sent) {
+        pull(agent);
+        return;
+    }
     log_warn("collector-silent", "seconds=%d", AGENT_PULL_SILENT_MS / 1000);
     link_reset(agent->link);
 }
@@ -122,7 +128,7 @@ static void send_reports(void *ctx)
         return;
     while ((batch = spool_next(&agent->spool, resend))) {
         if (link_send(agent->link, buf_text(&batch->text), batch->text.length) < 0) {
-            loop_timer_in_ms(agent->loop, &agent->send_timer, 10);
+            loop_timer_in_ms(agent->loop, &agent->send_timer, AGENT_BUSY_MS);
             return;
         }
         batch->sent_us = now;
@@ -361,7 +367,7 @@ struct agent *agent_new(struct loop *loop, const struct identity *identity,
     agent->policy = policy;
     agent->scratch = BUF_INIT(PROTO_MESSAGE_MAX);
     agent->hello_timer = (struct loop_timer){.fn = say_hello, .ctx = agent};
-    agent->pull_timer = (struct loop_timer){.fn = on_pull_silent, .ctx = agent};
+    agent->pull_timer = (struct loop_timer){.fn = on_pull_timer, .ctx = agent};
     agent->send_timer = (struct loop_timer){.fn = send_reports, .ctx = agent};
     agent->leave_timer = (struct loop_timer){.fn = end, .ctx = agent};
     spool_init(&agent->spool, identity->instance);

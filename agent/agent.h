@@ -12,6 +12,7 @@
 #define AGENT_SWEEPS_MAX     16    /* assignments under way; further ones wait at the collector */
 #define AGENT_ANSWER_MS      10000 /* hello and report: sent again after this without an answer */
 #define AGENT_PULL_SILENT_MS 60000 /* a pull unanswered for so long: the link is given up */
+#define AGENT_BUSY_MS        10    /* before another try, when the link takes nothing more */
 #define AGENT_FLUSH_MS       100   /* rows wait at most so long for their batch to fill */
 #define AGENT_LEAVE_MS       1000  /* at most, from SIGTERM to the end */
 #define AGENT_REFUSED_MS     60000 /* before another hello, once refused for good */

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #define RECEIVE_BUFFER 1024 /* messages that NNG holds while the loop is busy */
+#define SEND_BUFFER    1024 /* answers that NNG holds while its threads are busy */
 #define TURN_MAX       512  /* messages taken in one turn of the loop */
+#define SEND_AGAIN_MS  1
 
 struct hub {
     struct loop *loop;
@@ -21,6 +23,9 @@ struct hub {
     nng_socket socket;
     struct loop_fd receive_source, gone_source;
     struct loop_timer again; /* more messages than one turn takes */
+    struct loop_timer send_again;
+    nng_msg **unsent; /* answers that NNG has no room for yet; at most one a ticket */
+    size_t unsent_count, unsent_capacity;
 
     /* NNG's threads write these. */
     pthread_mutex_t lock;
@@ -99,6 +104,21 @@ static void on_readable(void *ctx, uint32_t events)
     receive(ctx);
 }
 
+/* In order, as far as NNG takes them. */
+static void send_unsent(void *ctx)
+{
+    struct hub *hub = ctx;
+    size_t sent = 0;
+
+    while (sent < hub->unsent_count &&
+           nng_sendmsg(hub->socket, hub->unsent[sent], NNG_FLAG_NONBLOCK) == 0)
+        sent++;
+    hub->unsent_count -= sent;
+    memmove(hub->unsent, hub->unsent + sent, hub->unsent_count * sizeof(*hub->unsent));
+    if (hub->unsent_count)
+        loop_timer_in_ms(hub->loop, &hub->send_again, SEND_AGAIN_MS);
+}
+
 static int listen_on(struct hub *hub, const char *url)
 {
     int fd, r = nng_rep0_open_raw(&hub->socket);
@@ -108,6 +128,7 @@ static int listen_on(struct hub *hub, const char *url)
     /* Unlimited by default: garbage would grow memory. */
     nng_socket_set_size(hub->socket, NNG_OPT_RECVMAXSZ, PROTO_WIRE_MAX);
     nng_socket_set_int(hub->socket, NNG_OPT_RECVBUF, RECEIVE_BUFFER);
+    nng_socket_set_int(hub->socket, NNG_OPT_SENDBUF, SEND_BUFFER);
     nng_pipe_notify(hub->socket, NNG_PIPE_EV_REM_POST, on_pipe_removed, hub);
     r = nng_socket_get_int(hub->socket, NNG_OPT_RECVFD, &fd);
     if (r == 0)
@@ -126,6 +147,7 @@ struct hub *hub_new(struct loop *loop, const char *url, const struct hub_events 
     hub->loop = loop;
     hub->events = *events;
     hub->again = (struct loop_timer){.fn = receive, .ctx = hub};
+    hub->send_again = (struct loop_timer){.fn = send_unsent, .ctx = hub};
     pthread_mutex_init(&hub->lock, NULL);
     hub->gone_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (hub->gone_event < 0 ||
@@ -146,6 +168,7 @@ struct hub *hub_free(struct hub *hub)
     if (!hub)
         return NULL;
     loop_timer_stop(hub->loop, &hub->again);
+    loop_timer_stop(hub->loop, &hub->send_again);
     loop_remove(hub->loop, &hub->receive_source);
     loop_remove(hub->loop, &hub->gone_source);
     nng_close(hub->socket); /* no pipe event comes after this */
@@ -153,6 +176,9 @@ struct hub *hub_free(struct hub *hub)
         close(hub->gone_event);
     pthread_mutex_destroy(&hub->lock);
     mem_free(hub->gone);
+    for (size_t i = 0; i < hub->unsent_count; i++)
+        nng_msg_free(hub->unsent[i]);
+    mem_free(hub->unsent);
     mem_free(hub);
     return NULL;
 }
@@ -164,8 +190,13 @@ void hub_answer(struct hub *hub, struct hub_ticket *ticket, const void *data, si
     if (!ticket->length || nng_msg_alloc(&message, 0) != 0)
         return;
     if (nng_msg_append(message, data, length) != 0 ||
-        nng_msg_header_append(message, ticket->header, ticket->length) != 0 ||
-        nng_sendmsg(hub->socket, message, NNG_FLAG_NONBLOCK) != 0)
+        nng_msg_header_append(message, ticket->header, ticket->length) != 0) {
         nng_msg_free(message);
+        return;
+    }
+    mem_grow(&hub->unsent, hub->unsent_count, &hub->unsent_capacity, sizeof(*hub->unsent));
+    hub->unsent[hub->unsent_count++] = message;
+    if (hub->unsent_count == 1)
+        send_unsent(hub);
     ticket->length = 0;
 }

@@ -1,0 +1,129 @@
+"""The registry (PowerDNS with an SQLite back end: records changed live, as Cloud Map would) and the
+caching resolver in front of it (Unbound), as a VPC has them."""
+
+import os
+import sqlite3
+
+from . import shell
+from .model import RECORD_TTL, VPC, parent
+
+SCHEMA = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
+NEGATIVE_TTL = 300  # a private hosted zone's SOA minimum
+
+PDNS = """launch=gsqlite3
+gsqlite3-database={folder}/registry.db
+gsqlite3-pragma-synchronous=0
+local-address={address}
+local-port=53
+socket-dir={folder}
+daemon=no
+guardian=no
+cache-ttl=0
+query-cache-ttl=0
+negquery-cache-ttl=0
+zone-cache-refresh-interval=0
+security-poll-suffix=
+receiver-threads=1
+distributor-threads=1
+loglevel=3
+"""
+
+UNBOUND = """server:
+  interface: {address}
+  access-control: {vpc} allow
+  do-daemonize: no
+  do-ip6: no
+  username: ""
+  chroot: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  verbosity: 0
+  module-config: "iterator"
+  do-not-query-localhost: no
+  local-zone: "." static
+{zones}
+remote-control:
+  control-enable: yes
+  control-interface: {folder}/control
+  control-use-cert: no
+{stubs}"""
+
+
+class Registry:
+    """The records of every service, and how to change them."""
+
+    def __init__(self, fleet, state):
+        self.fleet = fleet
+        self.folder = os.path.join(state, "registry")
+        self.cache = os.path.join(state, "resolver")
+        self.database = os.path.join(self.folder, "registry.db")
+
+    def prepare(self):
+        """Writes the configuration files and the first records."""
+        for folder in (self.folder, self.cache):
+            os.makedirs(folder, exist_ok=True)
+            shell.give_to_nobody(folder)
+        with open(os.path.join(self.folder, "pdns.conf"), "w", encoding="ascii") as file:
+            file.write(PDNS.format(folder=self.folder, address=self.fleet.infra["registry"].address))
+        zones = "\n".join(f'  local-zone: "{domain}." transparent' for domain in self.fleet.domains)
+        stubs = "\n".join(f'stub-zone:\n  name: "{domain}"\n  stub-addr: '
+                          f'{self.fleet.infra["registry"].address}' for domain in self.fleet.domains)
+        with open(os.path.join(self.cache, "unbound.conf"), "w", encoding="ascii") as file:
+            file.write(UNBOUND.format(folder=self.cache, vpc=VPC, zones=zones, stubs=stubs,
+                                      address=self.fleet.infra["resolver"].address))
+        with sqlite3.connect(self.database) as database, open(SCHEMA, encoding="utf-8") as schema:
+            database.executescript(schema.read())
+            for domain in self.fleet.domains:
+                database.execute("INSERT INTO domains (name, type) VALUES (?, 'NATIVE')", (domain,))
+        shell.give_to_nobody(self.database)
+        rows = []
+        for domain in self.fleet.domains:
+            soa = f"ns.{domain} hostmaster.{domain} 1 7200 900 1209600 {NEGATIVE_TTL}"
+            rows += [(domain, "SOA", soa, 900), (domain, "NS", f"ns.{domain}", 900),
+                     (f"ns.{domain}", "A", self.fleet.infra["registry"].address, 900)]
+        for service in self.fleet.services.values():
+            for task in service.tasks:
+                rows += self.records(service, task.name, task.address)
+        self.change(rows, [])
+
+    def commands(self):
+        """(host, command) of the two servers."""
+        pdns = shell.need("pdns_server", "pdns-server pdns-backend-sqlite3")
+        unbound = shell.need("unbound", "unbound")
+        return [("registry", [pdns, f"--config-dir={self.folder}"]),
+                ("resolver", [unbound, "-c", os.path.join(self.cache, "unbound.conf")])]
+
+    def records(self, service, instance, address):
+        """The rows of one task: A, or SRV with the A of its target (as Cloud Map names it)."""
+        rows = []
+        for name in service.names:
+            if not service.is_srv:
+                rows.append((name, "A", address, RECORD_TTL))
+                continue
+            host = f"{instance.replace('.', '-')}.{name}"
+            for check in service.checks:
+                rows.append((name, "SRV", f"1 {check['port']} {host}", RECORD_TTL))
+            rows.append((host, "A", address, RECORD_TTL))
+        return rows
+
+    def change(self, add, remove):
+        """Changes the registry, and has the resolver forget the names: visible at once."""
+        with sqlite3.connect(self.database, timeout=10) as database:
+            domains = dict(database.execute("SELECT name, id FROM domains"))
+            for name, kind, content, _ in remove:
+                database.execute("DELETE FROM records WHERE name=? AND type=? AND content=?",
+                                 (name, kind, content))
+            for name, kind, content, ttl in add:
+                domain = name
+                while domain not in domains:
+                    domain = parent(domain)
+                database.execute(
+                    "INSERT INTO records (domain_id, name, type, content, ttl, prio, auth) "
+                    "VALUES (?, ?, ?, ?, ?, ?, 1)",
+                    (domains[domain], name, kind, content, ttl, 1 if kind == "SRV" else 0))
+
+    def flush(self, rows):
+        control = shell.need("unbound-control", "unbound")
+        for name in {row[0] for row in rows}:
+            shell.run([control, "-c", os.path.join(self.cache, "unbound.conf"), "flush", name])

@@ -1,0 +1,298 @@
+"""The running fleet: started inside its own namespaces, told what to do over a control socket.
+
+This process tree is in a PID namespace of its own: when it ends, however it ends, every process,
+namespace and mount of the fleet ends with it.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+from . import faults, network, shell
+from .dns import Registry
+from .model import AGENTS_PORT, LocalError, VPC, build
+from .servers import Servers
+
+READY_SECONDS = 60
+STOP_SECONDS = 5
+
+
+class Processes:
+    """What runs, by name; each with how to start it again."""
+
+    def __init__(self, state):
+        self.state = state
+        self.commands, self.running = {}, {}
+
+    def start(self, name, command):
+        log_path = os.path.join(self.state, "logs", name.replace("/", "-") + ".log")
+        self.commands[name] = command
+        with open(log_path, "ab") as log:
+            self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                  start_new_session=True)
+
+    def restart(self, name):
+        if not self.is_running(name):
+            self.start(name, self.commands[name])
+
+    def is_running(self, name):
+        return name in self.running and self.running[name].poll() is None
+
+    def send(self, name, number):
+        if self.is_running(name):
+            os.killpg(self.running[name].pid, number)
+
+    def stop(self, name, number=signal.SIGTERM):
+        """Ends a process and those it started; waits until it is gone."""
+        if not self.is_running(name):
+            return
+        self.send(name, number)
+        try:
+            self.running[name].wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.send(name, signal.SIGKILL)
+            self.running[name].wait()
+
+
+class Lab:
+    def __init__(self, state, settings):
+        self.state, self.settings = state, settings
+        self.fleet = build(settings["fleet"], settings["tasks"])
+        self.processes = Processes(state)
+        self.registry = Registry(self.fleet, state)
+        self.servers = Servers(self.fleet, state, settings["servers"])
+        self.store_folder = os.path.join(state, "store")
+        self.drops, self.planted, self.fault_count = [], {}, 0
+
+    # ---- start ----
+
+    def up(self):
+        shell.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
+        self.make_folders()
+        network.set_up_router(self.fleet)
+        self.apply_filters()
+        self.registry.prepare()
+        for host, command in self.registry.commands():
+            self.processes.start(host, shell.in_host(self.state, host, command))
+        self.start_collector()
+        self.servers.prepare()
+        for task in self.fleet.tasks.values():
+            self.start_servers(task)
+            self.start_agent(task)
+        self.wait_until_ready()
+
+    def make_folders(self):
+        for host in self.fleet.hosts():
+            folder = os.path.join(self.state, "hosts", host.name)
+            os.makedirs(folder)
+            with open(os.path.join(folder, "resolv.conf"), "w", encoding="ascii") as file:
+                file.write(f"nameserver {self.fleet.infra['resolver'].address}\n"
+                           f"search {' '.join(self.fleet.domains)}\n")
+            with open(os.path.join(folder, "hosts"), "w", encoding="ascii") as file:
+                file.write(f"127.0.0.1 localhost\n{host.address} {host.name}\n")
+        os.makedirs(os.path.join(self.state, "logs"))
+        os.makedirs(self.store_folder)
+        shell.run(["mount", "-t", "tmpfs", "-o", f"size={self.settings['store_size']},mode=755", "tmpfs",
+                   self.store_folder])
+        shell.give_to_nobody(self.store_folder)
+        os.makedirs(os.path.join(self.state, "api"))
+        shell.give_to_nobody(os.path.join(self.state, "api"))
+
+    def program(self, name):
+        return os.path.join(self.settings["bin"], name)
+
+    def start_collector(self):
+        address = self.fleet.infra["collector"].address
+        self.processes.start("collector", shell.in_host(self.state, "collector", [
+            self.program("canreach-collector"), "--fleet", os.path.join(self.state, "fleet"),
+            "--store", os.path.join(self.store_folder, "canreach.db"),
+            "--listen-agents", f"tcp://{address}:{AGENTS_PORT}",
+            "--listen-http", f"unix:{self.state}/api/collector.sock",
+            "--log-level", self.settings["log_level"]]))
+
+    def start_servers(self, task):
+        for number, command in enumerate(self.servers.commands(task)):
+            self.processes.start(f"{task.name}/server{number}", shell.in_host(self.state, task.name, command))
+
+    def stop_servers(self, task):
+        for name in self.server_names(task):
+            self.processes.stop(name)
+
+    def server_names(self, task):
+        return [name for name in self.processes.commands if name.startswith(f"{task.name}/server")]
+
+    def start_agent(self, task):
+        if not self.fleet.services[task.service].has_agents:
+            return
+        self.processes.start(f"{task.name}/agent", shell.in_host(self.state, task.name, [
+            self.program("canreach-agent"),
+            "--collector", f"tcp://{self.fleet.infra['collector'].address}:{AGENTS_PORT}",
+            "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
+            "--network-mode", "awsvpc", "--allow-net", VPC,
+            *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
+            "--log-level", self.settings["log_level"]]))
+
+    # ---- readiness ----
+
+    def endpoints(self):
+        return [(task, check["port"]) for service in self.fleet.services.values() for task in service.tasks
+                for check in service.checks]
+
+    def wait_until_ready(self):
+        waiting = self.endpoints()
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            self.complain_about_dead()
+            waiting = [(task, port) for task, port in waiting if not answers(task.address, port)]
+            if not waiting and self.agents_are_live():
+                return
+            if time.monotonic() > deadline:
+                missing = ", ".join(f"{task.name}:{port}" for task, port in waiting) or "agents"
+                raise LocalError(f"not ready after {READY_SECONDS} s: {missing}; see {self.state}/logs")
+            time.sleep(0.05)
+
+    def complain_about_dead(self):
+        for name, process in self.processes.running.items():
+            if process.poll() is not None:
+                path = os.path.join(self.state, "logs", name.replace("/", "-") + ".log")
+                with open(path, encoding="utf-8", errors="replace") as log:
+                    tail = log.read()[-1000:].strip()
+                raise LocalError(f"{name} ended with status {process.returncode}: {tail}")
+
+    def agents_are_live(self):
+        result = subprocess.run([self.program("canreach"), "agents", "-o", "json", "--url",
+                                 f"unix://{self.state}/api/collector.sock"], capture_output=True, check=False)
+        if result.returncode != 0:
+            return False
+        live = sum(agent["state"] == "live" for agent in json.loads(result.stdout)["agents"])
+        return live >= sum(name.endswith("/agent") for name in self.processes.commands)
+
+    # ---- faults ----
+
+    def apply_filters(self):
+        network.apply_filters(self.fleet, self.drops)
+
+    def plant(self, words):
+        if not words or words[0] not in faults.KINDS:
+            raise LocalError(f"faults are:\n{faults.usage()}")
+        self.fault_count += 1
+        fault = faults.KINDS[words[0]](self, self.fault_count, words[1:])
+        fault.plant()
+        self.planted[str(fault.number)] = fault
+        return f"{fault.number}"
+
+    def heal(self, number=None):
+        if number is not None and number not in self.planted:
+            raise LocalError(f"no fault {number} is planted")
+        healed = [number] if number is not None else list(self.planted)
+        for key in healed:
+            self.planted.pop(key).heal()
+        return "\n".join(healed)
+
+    def list_faults(self):
+        return "\n".join(f"{number}\t{fault}" for number, fault in self.planted.items())
+
+    # ---- status ----
+
+    def status(self):
+        lines = [f"{'TASK':<20} {'ZONE':<5} {'ADDRESS':<15} {'SERVER':<9} AGENT"]
+        for task in self.fleet.tasks.values():
+            servers = self.server_names(task)
+            running = all(self.processes.is_running(name) for name in servers)
+            server = "none" if not servers else "running" if running else "stopped"
+            agent = f"{task.name}/agent"
+            state = "running" if self.processes.is_running(agent) else "stopped"
+            lines.append(f"{task.name:<20} {task.zone:<5} {task.address:<15} {server:<9} "
+                         f"{state if agent in self.processes.commands else 'none'}")
+        collector = "running" if self.processes.is_running("collector") else "stopped"
+        lines.append(f"collector {collector}, faults planted: {len(self.planted)}")
+        return "\n".join(lines)
+
+    # ---- control ----
+
+    def command(self, words):
+        name, rest = words[0], words[1:]
+        if name == "fault":
+            return self.plant(rest)
+        if name == "heal":
+            return self.heal(*rest[:1])
+        if name == "faults":
+            return self.list_faults()
+        if name == "status":
+            return self.status()
+        if name == "hosts":
+            return "\n".join(host.name for host in self.fleet.hosts())
+        raise LocalError(f"unknown request {name}")
+
+    def serve(self, listener):
+        while True:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw", encoding="utf-8") as stream:
+                try:
+                    words = json.loads(stream.readline())
+                    if words == ["down"]:
+                        self.processes.stop("collector")
+                        stream.write(json.dumps({"ok": ""}) + "\n")
+                        return
+                    answer = {"ok": self.command(words)}
+                except (LocalError, RuntimeError, OSError) as error:
+                    answer = {"error": str(error)}
+                except (ValueError, TypeError, BrokenPipeError):
+                    answer = {"error": traceback.format_exc()}
+                try:
+                    stream.write(json.dumps(answer) + "\n")
+                    stream.flush()
+                except BrokenPipeError:
+                    pass
+
+
+def answers(address, port):
+    try:
+        with socket.create_connection((address, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def report(state, text):
+    path = os.path.join(state, "ready")
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
+
+
+def work(state):
+    with open(os.path.join(state, "settings.json"), encoding="utf-8") as file:
+        settings = json.load(file)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.path.join(state, "control.sock"))
+    listener.listen(16)
+    try:
+        lab = Lab(state, settings)
+        lab.up()
+    except (LocalError, RuntimeError, OSError) as error:
+        report(state, f"error {error}")
+        return 1
+    report(state, "ok")
+    lab.serve(listener)
+    return 0
+
+
+def main(state):
+    """The first process of the PID namespace: reaps what others leave, ends with the worker."""
+    worker = os.fork()
+    if worker == 0:
+        sys.exit(work(state))
+    while True:
+        pid, status = os.wait()
+        if pid == worker:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
