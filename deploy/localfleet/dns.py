@@ -2,7 +2,9 @@
 caching resolver in front of it (Unbound), as a VPC has them."""
 
 import os
+import socket
 import sqlite3
+import struct
 
 from . import shell
 from .model import RECORD_TTL, VPC, parent
@@ -123,7 +125,29 @@ class Registry:
                     "VALUES (?, ?, ?, ?, ?, ?, 1)",
                     (domains[domain], name, kind, content, ttl, 1 if kind == "SRV" else 0))
 
+    def answers(self):
+        """Whether the resolver answers for every name: the first question to it is slow."""
+        resolver = self.fleet.infra["resolver"].address
+        names = {(name, 33 if service.is_srv else 1) for service in self.fleet.services.values()
+                 for name in service.names}
+        return all(is_answered(resolver, name, kind) for name, kind in names)
+
     def flush(self, rows):
         control = shell.need("unbound-control", "unbound")
         for name in {row[0] for row in rows}:
             shell.run([control, "-c", os.path.join(self.cache, "unbound.conf"), "flush", name])
+
+
+def is_answered(server, name, kind):
+    """One query over UDP (RFC 1035 section 4); true for an answer with records."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    query = struct.pack("!6H", 1, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(3)
+        try:
+            client.connect((server, 53))
+            client.send(query)
+            answer = client.recv(4096)
+        except OSError:
+            return False
+    return len(answer) > 12 and answer[3] & 15 == 0 and struct.unpack("!H", answer[6:8])[0] > 0

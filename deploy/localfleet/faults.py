@@ -158,4 +158,4 @@ KINDS = {fault.kind: fault for fault in (Drop, Stop, Stale, Kill, Leave, Pause, 
 
 
 def usage():
-    return "\n".join(f"  fault {fault.kind} {fault.arguments:<12} {fault.summary}" for fault in KINDS.values())
+    return "\n".join(f"  {fault.kind + ' ' + fault.arguments:<16} {fault.summary}" for fault in KINDS.values())

@@ -149,10 +149,10 @@ class Lab:
         while True:
             self.complain_about_dead()
             waiting = [(task, port) for task, port in waiting if not answers(task.address, port)]
-            if not waiting and self.agents_are_live():
+            if not waiting and self.registry.answers() and self.agents_are_live():
                 return
             if time.monotonic() > deadline:
-                missing = ", ".join(f"{task.name}:{port}" for task, port in waiting) or "agents"
+                missing = ", ".join(f"{task.name}:{port}" for task, port in waiting) or "names or agents"
                 raise LocalError(f"not ready after {READY_SECONDS} s: {missing}; see {self.state}/logs")
             time.sleep(0.05)
 

@@ -34,6 +34,8 @@ def set_up_router(fleet):
     shell.run(["sysctl", "-q", "-e", "-p", "-"], ROUTER_SYSCTLS)
     lines = ["link set lo up"]
     lines += [f"addr add {network[1]}/32 dev lo" for network in [INFRA, *ZONES.values()]]
+    # An address that nobody has is not answered for, and the router says nothing: as a VPC's does.
+    lines += [f"route add blackhole {network}" for network in [INFRA, *ZONES.values()]]
     lines += [f"netns add {host.name}" for host in fleet.hosts()]
     for host in fleet.hosts():
         lines.append(f"link add {host.interface} type veth peer name eth0 address {host.mac} netns {host.name}")
