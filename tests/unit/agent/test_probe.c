@@ -1,0 +1,227 @@
+/* The probe machine against scripted peers on loopback: each outcome, its phase and its times. */
+#include "agent/probe.h"
+#include "tests/unit/test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct peer {
+    int listener;
+    const char *answer; /* NULL: accept, and say nothing */
+    size_t chunk;       /* bytes a write; 0: all at once */
+    bool is_reset;      /* close with a RST after the answer */
+    pthread_t thread;
+    uint16_t port;
+};
+
+static void *serve(void *ctx)
+{
+    struct peer *peer = ctx;
+    int client = accept(peer->listener, NULL, NULL);
+    struct linger linger = {1, 0};
+    char request[4096];
+
+    if (client < 0)
+        return NULL;
+    if (peer->answer && recv(client, request, sizeof(request), 0) > 0) {
+        size_t length = strlen(peer->answer), step = peer->chunk ? peer->chunk : length;
+        for (size_t at = 0; at < length; at += step) {
+            size_t part = length - at < step ? length - at : step;
+            if (send(client, peer->answer + at, part, MSG_NOSIGNAL) < 0)
+                break;
+            if (peer->chunk)
+                usleep(500);
+        }
+        if (peer->is_reset)
+            setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    } else {
+        recv(client, request, sizeof(request), 0);
+        recv(client, request, sizeof(request), 0); /* until the probe gives up */
+    }
+    close(client);
+    return NULL;
+}
+
+static void start(struct peer *peer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+
+    peer->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(peer->listener, 1), 0);
+    getsockname(peer->listener, (struct sockaddr *)&address, &size);
+    peer->port = ntohs(address.sin_port);
+    pthread_create(&peer->thread, NULL, serve, peer);
+}
+
+static void stop(struct peer *peer)
+{
+    shutdown(peer->listener, SHUT_RDWR);
+    pthread_join(peer->thread, NULL);
+    close(peer->listener);
+}
+
+static void on_done(void *ctx, struct probe *probe)
+{
+    (void)probe;
+    loop_stop(ctx);
+}
+
+static struct probe run_plan(const struct probe_plan *plan, const char *address, uint16_t port)
+{
+    struct loop *loop = loop_new();
+    struct probe probe = {.loop = loop, .plan = plan, .fn = on_done, .ctx = loop};
+
+    probe.remote.v4.sin_family = AF_INET;
+    probe.remote.v4.sin_port = htons(port);
+    inet_pton(AF_INET, address, &probe.remote.v4.sin_addr);
+    probe_start(&probe);
+    assert_int_equal(loop_run(loop), 0);
+    assert_int_equal(probe.state, PROBE_FINISHED);
+    assert_int_equal(probe.source.fd, -1);
+    loop_free(loop);
+    return probe;
+}
+
+static const struct probe_plan tcp = {.check = PROBE_TCP, .timeout_us = 2000000};
+static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+static struct probe http(struct peer *peer, uint64_t timeout_us)
+{
+    struct probe_plan plan = {.check = PROBE_HTTP, .timeout_us = timeout_us, .request = request,
+                              .request_length = sizeof(request) - 1, .status = "200-299"};
+    struct probe probe;
+
+    start(peer);
+    probe = run_plan(&plan, "127.0.0.1", peer->port);
+    stop(peer);
+    return probe;
+}
+
+static void test_tcp(void **state)
+{
+    struct peer peer = {.answer = NULL};
+    struct probe probe;
+
+    (void)state;
+    start(&peer);
+    probe = run_plan(&tcp, "127.0.0.1", peer.port);
+    stop(&peer);
+    assert_int_equal(probe.outcome, OUTCOME_OK);
+    assert_int_equal(probe.phase, PHASE_CONNECT);
+    assert_true(probe.phase_us[PHASE_CONNECT] >= 0);
+    assert_int_equal(probe.phase_us[PHASE_EXCHANGE], -1);
+    assert_int_equal(probe.local.any.sa_family, AF_INET);
+}
+
+static void test_refused(void **state)
+{
+    struct probe probe = run_plan(&tcp, "127.0.0.1", 1);
+
+    (void)state;
+    assert_int_equal(probe.outcome, OUTCOME_REFUSED);
+    assert_int_equal(probe.error, ECONNREFUSED);
+    assert_int_equal(probe.phase, PHASE_CONNECT);
+}
+
+static void test_local_error_is_ours(void **state)
+{
+    struct probe probe = run_plan(&tcp, "255.255.255.255", 80);
+
+    (void)state;
+    assert_true(probe.outcome == OUTCOME_LOCAL_ROUTE || probe.outcome == OUTCOME_UNREACHABLE);
+    assert_true(probe.error != 0);
+}
+
+static void test_http(void **state)
+{
+    struct peer peer = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
+    struct probe probe = http(&peer, 2000000);
+
+    (void)state;
+    assert_int_equal(probe.outcome, OUTCOME_OK);
+    assert_int_equal(probe.phase, PHASE_EXCHANGE);
+    assert_int_equal(probe.answer.status, 200);
+    assert_true(probe.phase_us[PHASE_EXCHANGE] >= 0);
+}
+
+static void test_http_byte_by_byte(void **state)
+{
+    struct peer peer = {.answer = "HTTP/1.1 204 No Content\r\n\r\n", .chunk = 1};
+
+    (void)state;
+    assert_int_equal(http(&peer, 5000000).outcome, OUTCOME_OK);
+}
+
+static void test_http_status(void **state)
+{
+    struct peer peer = {.answer = "HTTP/1.1 503 Sorry\r\n\r\n"};
+    struct probe probe = http(&peer, 2000000);
+
+    (void)state;
+    assert_int_equal(probe.outcome, OUTCOME_BAD_STATUS);
+    assert_int_equal(probe.answer.status, 503);
+}
+
+static void test_http_hang(void **state)
+{
+    struct peer peer = {.answer = NULL};
+    struct probe probe = http(&peer, 100000);
+
+    (void)state;
+    assert_int_equal(probe.outcome, OUTCOME_TIMEOUT);
+    assert_int_equal(probe.phase, PHASE_EXCHANGE);
+    assert_true(probe.phase_us[PHASE_EXCHANGE] + probe.phase_us[PHASE_CONNECT] >= 99000);
+}
+
+static void test_http_not_http(void **state)
+{
+    struct peer peer = {.answer = "220 mail ready\r\n"};
+
+    (void)state;
+    assert_int_equal(http(&peer, 2000000).outcome, OUTCOME_BAD_REPLY);
+}
+
+static void test_http_closed_without_answer(void **state)
+{
+    struct peer peer = {.answer = ""};
+
+    (void)state;
+    assert_int_equal(http(&peer, 2000000).outcome, OUTCOME_CLOSED);
+}
+
+static void test_http_cut_short(void **state)
+{
+    struct peer peer = {.answer = "HTTP/1.1 200 OK\r\nContent-"};
+
+    (void)state;
+    assert_int_equal(http(&peer, 2000000).outcome, OUTCOME_BAD_REPLY);
+}
+
+static void test_http_reset(void **state)
+{
+    struct peer peer = {.answer = "", .is_reset = true};
+    struct probe probe = http(&peer, 2000000);
+
+    (void)state;
+    assert_int_equal(probe.outcome, OUTCOME_RESET);
+    assert_int_equal(probe.error, ECONNRESET);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tcp),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_local_error_is_ours),
+        cmocka_unit_test(test_http),          cmocka_unit_test(test_http_byte_by_byte),
+        cmocka_unit_test(test_http_status),   cmocka_unit_test(test_http_hang),
+        cmocka_unit_test(test_http_not_http), cmocka_unit_test(test_http_closed_without_answer),
+        cmocka_unit_test(test_http_cut_short), cmocka_unit_test(test_http_reset),
+    };
+    return RUN_TESTS(tests);
+}

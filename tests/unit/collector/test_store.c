@@ -1,0 +1,272 @@
+#include "collector/store.h"
+#include "tests/unit/test.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char path[64];
+
+static int set_up(void **state)
+{
+    char folder[] = "/tmp/canreach-test-XXXXXX";
+
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof(path), "%s/db", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[96];
+
+    (void)state;
+    snprintf(command, sizeof(command), "rm -r '%.*s'", (int)(strlen(path) - 3), path);
+    return system(command);
+}
+
+static struct store *open_store(void)
+{
+    struct error err = {""};
+    struct store *store = store_open(path, &err);
+
+    if (!store)
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static int64_t put_run(struct store *store, int64_t *ret_assignment)
+{
+    char scope[] = "{}", live[] = "[2]";
+    struct store_run run = {.trigger = "manual", .created_ms = 1, .deadline_ms = 2, .scope = scope,
+                            .live = live};
+    struct store_assignment assignment = {.service = "web", .task = "web.1", .instance = "i1",
+                                          .zone = "a", .columns = "[0]"};
+
+    run.fleet = store_put_fleet(store, "services: {}", 12);
+    assert_true(run.fleet > 0);
+    assert_int_equal(store_put_run(store, &run, &assignment, 1), 0);
+    *ret_assignment = assignment.id;
+    return run.id;
+}
+
+static struct proto_probe probe = {.target = 0, .name = "api", .address = "10.0.0.1", .port = 80,
+                                   .phase = PHASE_CONNECT, .outcome = OUTCOME_REFUSED, .error = 111,
+                                   .local = "", .resolve_us = 5, .connect_us = 6, .tls_us = -1,
+                                   .exchange_us = -1, .detail = ""};
+
+static struct proto_report report_of(int64_t assignment, int64_t batch)
+{
+    return (struct proto_report){.instance = "i1", .run = 1, .assignment = assignment,
+                                 .batch = batch, .probes = &probe, .probe_count = 1};
+}
+
+static void count_probe(void *ctx, int64_t assignment, const struct proto_probe *row)
+{
+    (void)assignment;
+    assert_string_equal(row->address, "10.0.0.1");
+    assert_int_equal(row->outcome, OUTCOME_REFUSED);
+    assert_int_equal(row->phase, PHASE_CONNECT);
+    assert_int_equal(row->tls_us, -1);
+    ++*(int *)ctx;
+}
+
+static int probes_of(struct store *store, int64_t run)
+{
+    int count = 0;
+
+    assert_int_equal(store_each_probe(store, run, -1, count_probe, &count), 0);
+    return count;
+}
+
+static void test_a_batch_is_stored_once(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, run = put_run(store, &assignment);
+    struct proto_report report = report_of(assignment, 1);
+
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    assert_int_equal(store_put_report(store, &report, false), STORE_DUPLICATE);
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_DUPLICATE);
+    report.batch = 2;
+    assert_int_equal(store_put_report(store, &report, true), STORE_STORED); /* late: kept apart */
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(probes_of(store, run), 1);
+    store_close(store);
+}
+
+static void test_rollback_leaves_nothing(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, run = put_run(store, &assignment);
+    struct proto_report report = report_of(assignment, 1);
+
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    store_rollback(store);
+    assert_int_equal(probes_of(store, run), 0);
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(probes_of(store, run), 1);
+    store_close(store);
+}
+
+static void see_assignment(void *ctx, const struct store_assignment *assignment)
+{
+    (void)ctx;
+    assert_string_equal(assignment->task, "web.1");
+    assert_int_equal(assignment->batches, 2);
+    assert_int_equal(assignment->last_batch, 2);
+    assert_int_equal(assignment->dropped, 3);
+}
+
+static void test_everything_survives_a_restart(void **state)
+{
+    struct store *store = open_store();
+    uint64_t seed = store_seed(store);
+    int64_t assignment, run = put_run(store, &assignment);
+    struct proto_report first = report_of(assignment, 1), last = report_of(assignment, 2);
+    struct store_run record;
+    size_t length;
+    char *text;
+
+    (void)state;
+    last.is_last = true;
+    last.dropped = 3;
+    store_begin(store);
+    store_put_report(store, &first, false);
+    store_put_report(store, &last, false);
+    assert_int_equal(store_commit(store), 0);
+    store_close(store);
+
+    store = open_store();
+    assert_int_equal(store_seed(store), seed);
+    assert_int_equal(store_get_run(store, 0, &record), 0);
+    assert_int_equal(record.id, run);
+    assert_int_equal(record.verdict, -1);
+    assert_string_equal(record.live, "[2]");
+    assert_int_equal(store_each_assignment(store, run, see_assignment, NULL), 0);
+    text = store_get_fleet(store, record.fleet, &length);
+    assert_string_equal(text, "services: {}");
+    mem_free(text);
+    store_run_deinit(&record);
+    assert_int_equal(probes_of(store, run), 2);
+    store_close(store);
+}
+
+static void count_cell(void *ctx, const struct store_cell *cell)
+{
+    assert_string_equal(cell->json, "{\"a\":1}");
+    ++*(int *)ctx;
+}
+
+static void test_a_verdict_never_changes(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, id = put_run(store, &assignment);
+    struct store_run run = {.id = id, .finished_ms = 9, .verdict = 1}, again;
+    struct store_cell cell = {0, 0, "{\"a\":1}"};
+    struct store_assignment done = {.id = assignment, .state = "done"};
+    int cells = 0;
+
+    (void)state;
+    assert_int_equal(store_judge_run(store, &run, &done, 1, &cell, 1), 0);
+    run.verdict = 0;
+    assert_true(store_judge_run(store, &run, &done, 1, &cell, 1) < 0); /* its cells are there */
+    assert_int_equal(store_get_run(store, id, &again), 0);
+    assert_int_equal(again.verdict, 1);
+    assert_int_equal(again.state, RUN_JUDGED);
+    assert_int_equal(store_each_cell(store, id, count_cell, &cells), 0);
+    assert_int_equal(cells, 1);
+    store_run_deinit(&again);
+    store_close(store);
+}
+
+static void test_the_same_fleet_is_stored_once(void **state)
+{
+    struct store *store = open_store();
+    int64_t first = store_put_fleet(store, "a", 1);
+
+    (void)state;
+    assert_int_equal(store_put_fleet(store, "a", 1), first);
+    assert_true(store_put_fleet(store, "b", 1) != first);
+    store_close(store);
+}
+
+static void refuses(const char *expected)
+{
+    struct error err = {""};
+
+    assert_null(store_open(path, &err));
+    assert_contains(err.text, expected);
+}
+
+static void execute(const char *sql)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_what_is_not_ours_is_left_alone(void **state)
+{
+    FILE *file;
+
+    (void)state;
+    execute("CREATE TABLE other (x)");
+    refuses("a database, but not canreach's");
+    unlink(path);
+    file = fopen(path, "w");
+    fputs("this is not a database at all, but it is long enough to be looked at as one.............."
+          "..............", file);
+    fclose(file);
+    refuses("file is not a database");
+}
+
+static void test_a_newer_schema_is_refused(void **state)
+{
+    (void)state;
+    store_close(open_store());
+    execute("PRAGMA user_version = 99");
+    refuses("schema 99 was written by a newer canreach");
+}
+
+static void test_a_second_collector_is_refused(void **state)
+{
+    struct store *store = open_store();
+
+    (void)state;
+    refuses("another collector has it open");
+    store_close(store);
+}
+
+#define STORE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(test_a_batch_is_stored_once),
+        STORE_TEST(test_rollback_leaves_nothing),
+        STORE_TEST(test_everything_survives_a_restart),
+        STORE_TEST(test_a_verdict_never_changes),
+        STORE_TEST(test_the_same_fleet_is_stored_once),
+        STORE_TEST(test_what_is_not_ours_is_left_alone),
+        STORE_TEST(test_a_newer_schema_is_refused),
+        STORE_TEST(test_a_second_collector_is_refused),
+    };
+    return RUN_TESTS(tests);
+}

@@ -1,0 +1,258 @@
+/* A whole collector in this process, and hostile or strange agents over real NNG connections. */
+#include "collector/collector.h"
+#include "tests/unit/collector/fixture.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "proto/proto.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CLIENTS 200
+
+static const char text[] = "namespace: x\ndefaults: {port: 80}\nservices: {a: {}, b: {}}\n";
+
+static char folder[64], url[96], http[96];
+static struct loop *loop;
+static pthread_t thread;
+static struct fleet *fleet;
+static struct store *store;
+static struct collector *collector;
+static int stop_pipe[2];
+static struct loop_fd stop_source;
+
+static void on_stop(void *ctx, uint32_t events)
+{
+    (void)events;
+    loop_stop(ctx);
+}
+
+static void *serve(void *ctx)
+{
+    loop_run(ctx);
+    return NULL;
+}
+
+static int set_up(void **state)
+{
+    struct collector_settings settings = {.listen_agents = url, .listen_http = http, .sample = 16,
+                                          .fleet_text = text, .fleet_length = sizeof(text) - 1};
+    char path[96];
+    struct error err = {""};
+
+    (void)state;
+    strcpy(folder, "/tmp/canreach-test-XXXXXX");
+    if (!mkdtemp(folder) || pipe(stop_pipe) < 0)
+        return -1;
+    snprintf(path, sizeof(path), "%s/db", folder);
+    snprintf(url, sizeof(url), "ipc://%s/agents", folder);
+    snprintf(http, sizeof(http), "unix:%s/http", folder);
+    loop = loop_new();
+    fleet = fixture_fleet(text);
+    store = store_open(path, &err);
+    collector = store ? collector_new(loop, fleet, store, &settings, &err) : NULL;
+    if (!collector)
+        fail_msg("%s", err.text);
+    loop_add(loop, &stop_source, stop_pipe[0], EPOLLIN, on_stop, loop);
+    return pthread_create(&thread, NULL, serve, loop);
+}
+
+static int tear_down(void **state)
+{
+    char command[96];
+
+    (void)state;
+    if (write(stop_pipe[1], "x", 1) != 1)
+        return -1;
+    pthread_join(thread, NULL);
+    collector_free(collector);
+    store_close(store);
+    fleet_unref(fleet);
+    loop_free(loop);
+    close(stop_pipe[0]);
+    close(stop_pipe[1]);
+    snprintf(command, sizeof(command), "rm -r '%s'", folder);
+    return system(command);
+}
+
+static nng_socket dial(void)
+{
+    nng_socket client;
+
+    assert_int_equal(nng_req0_open(&client), 0);
+    nng_socket_set_ms(client, NNG_OPT_RECVTIMEO, 3000);
+    nng_socket_set_ms(client, NNG_OPT_SENDTIMEO, 3000);
+    nng_socket_set_ms(client, NNG_OPT_REQ_RESENDTIME, 60000);
+    assert_int_equal(nng_dial(client, url, NULL, 0), 0);
+    return client;
+}
+
+/* Sends bytes and decodes what comes back. */
+static void ask(nng_socket client, const char *bytes, size_t length, struct proto_message *answer)
+{
+    size_t size;
+    char *data = NULL;
+    struct error err = {""};
+
+    assert_int_equal(nng_send(client, (void *)(uintptr_t)bytes, length, 0), 0);
+    assert_int_equal(nng_recv(client, &data, &size, NNG_FLAG_ALLOC), 0);
+    if (proto_decode(data, size, answer, &err) < 0)
+        fail_msg("%s", err.text);
+    nng_free(data, size);
+}
+
+static void refuses(nng_socket client, const char *reason, const char *bytes)
+{
+    CLEANUP_MESSAGE struct proto_message answer;
+
+    ask(client, bytes, strlen(bytes), &answer);
+    assert_int_equal(answer.type, PROTO_REFUSED);
+    assert_string_equal(answer.refused.reason, reason);
+    assert_int_equal(answer.refused.max, PROTO_VERSION);
+}
+
+static void hello(nng_socket client, const char *service, const char *instance, bool is_known)
+{
+    CLEANUP_MESSAGE struct proto_message answer;
+    char bytes[512];
+
+    snprintf(bytes, sizeof(bytes),
+             "{\"v\":1,\"type\":\"hello\",\"cluster\":\"\",\"service\":\"%s\",\"task\":\"%s.1\","
+             "\"instance\":\"%s\",\"version\":\"0\",\"zone\":\"\",\"mode\":\"\",\"addresses\":[],"
+             "\"resolvers\":[],\"checks\":[\"tcp\"]}",
+             service, service, instance);
+    ask(client, bytes, strlen(bytes), &answer);
+    assert_int_equal(answer.type, PROTO_WELCOME);
+    assert_int_equal(answer.welcome.known, is_known);
+}
+
+static void test_strange_messages(void **state)
+{
+    nng_socket client = dial();
+    static char huge[PROTO_MESSAGE_MAX + 10];
+
+    (void)state;
+    refuses(client, "malformed", "");
+    refuses(client, "malformed", "\xff\xfe\x00garbage");
+    refuses(client, "malformed", "{\"v\":1,\"type\":\"hello\",\"clust");
+    refuses(client, "malformed", "{\"v\":1,\"type\":\"hello\"}");
+    refuses(client, "malformed", "{\"v\":1,\"type\":\"no-such-type\"}");
+    refuses(client, "version", "{\"v\":2,\"type\":\"hello\"}");
+    refuses(client, "not-expected", "{\"v\":1,\"type\":\"idle\"}");
+    refuses(client, "hello-first",
+            "{\"v\":1,\"type\":\"pull\",\"instance\":\"nobody\",\"epoch\":1,\"got\":[]}");
+    memset(huge, ' ', sizeof(huge) - 1);
+    refuses(client, "malformed", huge);
+    hello(client, "a", "i1", true); /* and after all that, an honest agent is served */
+    hello(client, "stranger", "i2", false);
+    nng_close(client);
+}
+
+static void test_reports_of_nothing(void **state)
+{
+    nng_socket client = dial();
+    const char *report = "{\"v\":1,\"type\":\"report\",\"instance\":\"i1\",\"run\":77,"
+                         "\"assignment\":88,\"batch\":1,\"dropped\":0,\"resolutions\":[],\"probes\":[]}";
+
+    (void)state;
+    hello(client, "a", "i1", true);
+    for (int i = 0; i < 2; i++) {
+        CLEANUP_MESSAGE struct proto_message answer;
+        ask(client, report, strlen(report), &answer);
+        assert_int_equal(answer.type, PROTO_ACK);
+        assert_string_equal(answer.ack.status, "unknown"); /* the agent may forget it */
+    }
+    nng_close(client);
+}
+
+/* A message beyond NNG's own limit never arrives; the collector goes on for everybody else. */
+static void test_beyond_the_wire_limit(void **state)
+{
+    nng_socket bad = dial(), good = dial();
+    char *huge = mem_alloc(PROTO_WIRE_MAX + 1000), *data;
+    size_t size;
+
+    (void)state;
+    nng_socket_set_ms(bad, NNG_OPT_RECVTIMEO, 300);
+    assert_int_equal(nng_send(bad, huge, PROTO_WIRE_MAX + 1000, 0), 0);
+    assert_int_equal(nng_recv(bad, &data, &size, NNG_FLAG_ALLOC), NNG_ETIMEDOUT);
+    hello(good, "a", "i9", true);
+    nng_close(bad);
+    nng_close(good);
+    mem_free(huge);
+}
+
+/* The newest pull is the one that is held; the older one is let go with an empty answer. */
+static void test_pulls_are_held(void **state)
+{
+    nng_socket client = dial();
+    nng_ctx first, second;
+    nng_aio *aio;
+    nng_msg *message;
+    char bytes[128];
+
+    (void)state;
+    hello(client, "a", "i1", true);
+    assert_int_equal(nng_ctx_open(&first, client), 0);
+    assert_int_equal(nng_ctx_open(&second, client), 0);
+    assert_int_equal(nng_aio_alloc(&aio, NULL, NULL), 0);
+    for (int epoch = 1; epoch <= 2; epoch++) {
+        snprintf(bytes, sizeof(bytes),
+                 "{\"v\":1,\"type\":\"pull\",\"instance\":\"i1\",\"epoch\":%d,\"got\":[]}", epoch);
+        nng_msg_alloc(&message, 0);
+        nng_msg_append(message, bytes, strlen(bytes));
+        nng_aio_set_msg(aio, message);
+        nng_ctx_send(epoch == 1 ? first : second, aio);
+        nng_aio_wait(aio);
+        assert_int_equal(nng_aio_result(aio), 0);
+    }
+    nng_aio_set_timeout(aio, 3000);
+    nng_ctx_recv(first, aio);
+    nng_aio_wait(aio);
+    assert_int_equal(nng_aio_result(aio), 0);
+    nng_msg_free(nng_aio_get_msg(aio));
+    nng_aio_set_timeout(aio, 300);
+    nng_ctx_recv(second, aio);
+    nng_aio_wait(aio);
+    assert_int_equal(nng_aio_result(aio), NNG_ETIMEDOUT);
+    nng_aio_free(aio);
+    nng_ctx_close(first);
+    nng_ctx_close(second);
+    nng_close(client);
+}
+
+/* A crowd that connects, says hello and vanishes: all are served. */
+static void test_a_crowd(void **state)
+{
+    static nng_socket clients[CLIENTS];
+    char instance[16];
+
+    (void)state;
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = dial();
+    for (int i = 0; i < CLIENTS; i++) {
+        snprintf(instance, sizeof(instance), "c%d", i);
+        hello(clients[i], "a", instance, true);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        nng_close(clients[i]);
+}
+
+#define WIRE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WIRE_TEST(test_strange_messages),
+        WIRE_TEST(test_reports_of_nothing),
+        WIRE_TEST(test_beyond_the_wire_limit),
+        WIRE_TEST(test_pulls_are_held),
+        WIRE_TEST(test_a_crowd),
+    };
+    return RUN_TESTS(tests);
+}
