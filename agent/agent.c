@@ -121,7 +121,7 @@ static void send_reports(void *ctx)
 {
     struct agent *agent = ctx;
     uint64_t now = loop_now_us(agent->loop);
-    uint64_t resend = now > AGENT_ANSWER_MS * 1000 ? now - AGENT_ANSWER_MS * 1000 : 0;
+    uint64_t resend = now > AGENT_RESEND_MS * 1000 ? now - AGENT_RESEND_MS * 1000 : 0;
     struct spool_batch *batch;
 
     if (!agent->is_welcome)
@@ -134,7 +134,7 @@ static void send_reports(void *ctx)
         batch->sent_us = now;
     }
     if (!spool_is_empty(&agent->spool))
-        loop_timer_in_ms(agent->loop, &agent->send_timer, AGENT_ANSWER_MS);
+        loop_timer_in_ms(agent->loop, &agent->send_timer, AGENT_RESEND_MS);
 }
 
 /* ---- jobs ---- */

@@ -10,7 +10,8 @@
 #include "common/options.h"
 
 #define AGENT_SWEEPS_MAX     16    /* assignments under way; further ones wait at the collector */
-#define AGENT_ANSWER_MS      10000 /* hello and report: sent again after this without an answer */
+#define AGENT_ANSWER_MS      10000 /* a hello is sent again after this without an answer */
+#define AGENT_RESEND_MS      3000  /* a report, e.g. while the collector's disk is full */
 #define AGENT_PULL_SILENT_MS 60000 /* a pull unanswered for so long: the link is given up */
 #define AGENT_BUSY_MS        10    /* before another try, when the link takes nothing more */
 #define AGENT_FLUSH_MS       100   /* rows wait at most so long for their batch to fill */

@@ -4,8 +4,10 @@
 #include "common/text.h"
 #include "common/version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct settings {
     struct options_list collectors, networks, suffixes;
@@ -13,6 +15,8 @@ struct settings {
     const char *log_level;
     bool help, version;
 };
+
+#define END_SECONDS 3
 
 #define FIELD(name) offsetof(struct settings, name)
 
@@ -53,6 +57,16 @@ static void print_help(void)
     options_print_help(specs, ARRAY_SIZE(specs));
 }
 
+static int check_urls(const struct options_list *urls, struct error *err)
+{
+    for (size_t i = 0; i < urls->count; i++)
+        if (strncmp(urls->items[i], "tcp://", 6) != 0 && strncmp(urls->items[i], "ipc:///", 7) != 0)
+            return error_set(err, -EINVAL,
+                             "--collector: '%.80s' is not tcp://HOST:PORT or ipc:///PATH",
+                             urls->items[i]);
+    return 0;
+}
+
 static void on_signal(void *ctx)
 {
     struct agent **agent = ctx;
@@ -89,6 +103,8 @@ static int run(const struct settings *settings, struct identity *identity, struc
              identity->instance, host.address_count, host.resolver_count);
     status = loop_run(loop) < 0 ? 1 : 0;
 done:
+    /* NNG's close can wait for ever (1.5.2): the end is not to hang on it. */
+    alarm(END_SECONDS);
     agent_free(agent);
     loop_free(loop);
     return status;
@@ -117,6 +133,8 @@ int main(int argc, char **argv)
     log_set_level(level);
     if (!settings.collectors.count)
         return usage_error("--collector is needed: tcp://HOST:PORT or ipc:///PATH");
+    if (check_urls(&settings.collectors, &err) < 0)
+        return usage_error(err.text);
     identity.cluster = settings.cluster;
     identity.service = settings.service;
     identity.task = settings.task;

@@ -40,8 +40,8 @@ static const char *const probed_types[] = {"tcp", "http"};
 
 /* ---- messages ---- */
 
-static void say(struct parser *parser, const yaml_mark_t *mark, bool is_error, const char *format,
-                va_list args)
+static void __attribute__((format(printf, 4, 0)))
+say(struct parser *parser, const yaml_mark_t *mark, bool is_error, const char *format, va_list args)
 {
     struct fleet_messages *messages = parser->messages;
 
@@ -82,7 +82,9 @@ static const char *suggest(const char *word, const char *const *candidates, size
     static char text[96];
     const char *closest = text_closest(word, candidates, count);
 
-    snprintf(text, sizeof(text), closest ? "; did you mean '%.60s'?" : "", closest);
+    if (!closest)
+        return "";
+    snprintf(text, sizeof(text), "; did you mean '%.60s'?", closest);
     return text;
 }
 

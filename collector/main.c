@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 struct settings {
     const char *fleet, *store, *listen_agents, *listen_http, *log_level;
     int64_t sample;
     bool help, version;
 };
+
+#define END_SECONDS 3
 
 #define FIELD(name) offsetof(struct settings, name)
 
@@ -93,6 +96,8 @@ static int serve(const struct settings *settings, struct fleet *fleet, const str
     status = loop_run(loop) < 0 ? 1 : 0;
     log_info("stopped", "status=%d", status);
 done:
+    /* NNG's close can wait for ever (1.5.2): the end is not to hang on it. */
+    alarm(END_SECONDS);
     if (!collector)
         fprintf(stderr, "canreach-collector: %s\n", err.text);
     collector_free(collector);

@@ -40,18 +40,25 @@ class Drop(Fault):
     kind = "drop"
     arguments = "FROM TO"
     summary = "a security group without the rule: packets from FROM to TO vanish (tasks or services)"
+    verdict = "drop"
 
     def prepare(self):
         self.sources = self.lab.fleet.find(self.words[0])
         self.targets = self.lab.fleet.find(self.words[1])
 
     def plant(self):
-        self.lab.drops.append((self.number, self.sources, self.targets))
+        self.lab.rules.append((self.number, self.verdict, self.sources, self.targets))
         self.lab.apply_filters()
 
     def heal(self):
-        self.lab.drops = [drop for drop in self.lab.drops if drop[0] != self.number]
+        self.lab.rules = [rule for rule in self.lab.rules if rule[0] != self.number]
         self.lab.apply_filters()
+
+
+class Allow(Drop):
+    kind = "allow"
+    summary = "a security group with a rule too many: FROM reaches TO, whatever is expected"
+    verdict = "accept"
 
 
 class Stop(Fault):
@@ -69,6 +76,22 @@ class Stop(Fault):
     def heal(self):
         for task in self.tasks:
             self.lab.start_servers(task)
+
+
+class Hang(Stop):
+    kind = "hang"
+    summary = "the server of a task or service is stopped (SIGSTOP): it accepts and never answers"
+
+    def send(self, number):
+        for task in self.tasks:
+            for name in self.lab.server_names(task):
+                self.lab.processes.send(name, number)
+
+    def plant(self):
+        self.send(signal.SIGSTOP)
+
+    def heal(self):
+        self.send(signal.SIGCONT)
 
 
 class Stale(Fault):
@@ -92,15 +115,32 @@ class Stale(Fault):
         self.lab.registry.flush(self.rows)
 
 
+class Unregister(Stale):
+    kind = "unregister"
+    summary = "a service without records: its tasks run, its name does not exist"
+
+    def prepare(self):
+        super().prepare()
+        service = self.lab.fleet.services[self.words[0]]
+        self.rows = [row for task in service.tasks
+                     for row in self.lab.registry.records(service, task.name, task.address)]
+
+    def plant(self):
+        super().heal()
+
+    def heal(self):
+        super().plant()
+
+
 class Kill(Fault):
     kind = "kill"
     arguments = "WHAT"
-    summary = "kill -9 of the collector, or of a task's agent (WHAT: collector, or a task or service)"
+    summary = "kill -9 of: collector, resolver, registry, or the agents of a task or service"
     signal = signal.SIGKILL
 
     def prepare(self):
-        if self.words[0] == "collector":
-            self.names = ["collector"]
+        if self.words[0] in self.lab.fleet.infra:
+            self.names = [self.words[0]]
         else:
             self.names = [f"{task.name}/agent" for task in self.lab.fleet.find(self.words[0])]
 
@@ -115,15 +155,13 @@ class Kill(Fault):
 
 class Leave(Kill):
     kind = "leave"
-    arguments = "TARGET"
-    summary = "the agents of a task or service are told to go (SIGTERM): they say leaving"
+    summary = "the same with SIGTERM: agents say leaving"
     signal = signal.SIGTERM
 
 
 class Pause(Kill):
     kind = "pause"
-    arguments = "TARGET"
-    summary = "the agents of a task or service are stopped (SIGSTOP): there, but silent"
+    summary = "the same with SIGSTOP: there, but silent"
 
     def plant(self):
         for name in self.names:
@@ -154,7 +192,7 @@ class DiskFull(Fault):
         os.unlink(self.path)
 
 
-KINDS = {fault.kind: fault for fault in (Drop, Stop, Stale, Kill, Leave, Pause, DiskFull)}
+KINDS = {fault.kind: fault for fault in (Drop, Allow, Stop, Hang, Stale, Unregister, Kill, Leave, Pause, DiskFull)}
 
 
 def usage():

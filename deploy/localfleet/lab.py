@@ -67,7 +67,7 @@ class Lab:
         self.registry = Registry(self.fleet, state)
         self.servers = Servers(self.fleet, state, settings["servers"])
         self.store_folder = os.path.join(state, "store")
-        self.drops, self.planted, self.fault_count = [], {}, 0
+        self.rules, self.planted, self.fault_count = [], {}, 0
 
     # ---- start ----
 
@@ -104,7 +104,7 @@ class Lab:
         shell.give_to_nobody(os.path.join(self.state, "api"))
 
     def program(self, name):
-        return os.path.join(self.settings["bin"], name)
+        return os.path.join(self.state, "bin", name)
 
     def start_collector(self):
         address = self.fleet.infra["collector"].address
@@ -175,7 +175,7 @@ class Lab:
     # ---- faults ----
 
     def apply_filters(self):
-        network.apply_filters(self.fleet, self.drops)
+        network.apply_filters(self.fleet, self.rules)
 
     def plant(self, words):
         if not words or words[0] not in faults.KINDS:

@@ -18,7 +18,6 @@ net.ipv4.conf.default.rp_filter=0
 net.ipv4.conf.default.proxy_arp=1
 net.ipv4.conf.all.send_redirects=0
 net.ipv4.conf.default.send_redirects=0
-net.ipv4.neigh.default.proxy_delay=0
 net.ipv6.conf.all.disable_ipv6=1
 net.ipv6.conf.default.disable_ipv6=1
 """
@@ -31,7 +30,7 @@ HOST_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start=0 net.ipv4.tcp_syn_linear_t
 
 def set_up_router(fleet):
     os.makedirs("/run/netns", exist_ok=True)
-    shell.run(["sysctl", "-q", "-e", "-p", "-"], ROUTER_SYSCTLS)
+    shell.run(["sysctl", "-q", "-p", "-"], ROUTER_SYSCTLS)
     lines = ["link set lo up"]
     lines += [f"addr add {network[1]}/32 dev lo" for network in [INFRA, *ZONES.values()]]
     # An address that nobody has is not answered for, and the router says nothing: as a VPC's does.
@@ -42,6 +41,9 @@ def set_up_router(fleet):
         lines.append(f"link set {host.interface} up")
         lines.append(f"route add {host.address}/32 dev {host.interface}")
     shell.run(["ip", "-batch", "-"], "\n".join(lines))
+    # Answered at once, not after up to 0.8 s; there is no default for this in a namespace.
+    shell.run(["sysctl", "-q", "-p", "-"],
+              "".join(f"net.ipv4.neigh.{host.interface}.proxy_delay=0\n" for host in fleet.hosts()))
     for host in fleet.hosts():
         set_up_host(host)
 
@@ -59,14 +61,14 @@ END
     shell.run(["nsenter", f"--net=/run/netns/{host.name}", "sh", "-e", "-c", script])
 
 
-def render_filters(fleet, drops):
+def render_filters(fleet, planted):
     """The security groups, as one ruleset that replaces the former at once.
 
-    `drops` are faults: (fault id, source tasks, target tasks).
+    `planted` are faults: (fault id, drop or accept, source tasks, target tasks).
     """
     chains, jumps = [], []
     for target in fleet.services.values():
-        rules = [rule for drop in drops for rule in drop_rules(drop, target)]
+        rules = [rule for fault in planted for rule in fault_rules(fault, target)]
         rules += [rule for source in fleet.services.values() for rule in allow_rules(fleet, source, target)]
         chains.append(f"  chain in-{target.name} {{\n" + "".join(f"    {rule}\n" for rule in rules) + "  }\n")
         jumps += [f'"{task.interface}" : jump in-{target.name}' for task in target.tasks]
@@ -83,11 +85,11 @@ def interfaces(tasks):
     return "{ " + ", ".join(f'"{task.interface}"' for task in tasks) + " }"
 
 
-def drop_rules(drop, target):
-    fault, sources, targets = drop
+def fault_rules(fault, target):
+    number, verdict, sources, targets = fault
     hit = [task for task in targets if task in target.tasks]
     if hit:
-        yield f'iifname {interfaces(sources)} oifname {interfaces(hit)} drop comment "fault {fault}"'
+        yield f'iifname {interfaces(sources)} oifname {interfaces(hit)} {verdict} comment "fault {number}"'
 
 
 def allow_rules(fleet, source, target):
@@ -98,5 +100,5 @@ def allow_rules(fleet, source, target):
                f'comment "{source.name} to {target.name}"')
 
 
-def apply_filters(fleet, drops):
-    shell.run(["nft", "-f", "-"], render_filters(fleet, drops))
+def apply_filters(fleet, planted):
+    shell.run(["nft", "-f", "-"], render_filters(fleet, planted))

@@ -93,7 +93,7 @@ static void test_json_reads_the_same(void **state)
 {
     struct fleet *fleet = fixture_fleet(
         "{\n\t\"fleet\": \"j\", \"namespace\": \"x.local\",\n\t\"services\": {\"a\": {\"port\": 80}}}");
-    CLEANUP_BUF struct buf json = BUF_INIT(BUF_UNBOUNDED), again = BUF_INIT(BUF_UNBOUNDED);
+    CLEANUP_BUF struct buf json = BUF_INIT(BUF_UNBOUNDED);
 
     (void)state;
     assert_string_equal(fleet->services[0].names[0], "a.x.local");
@@ -117,16 +117,16 @@ static void test_errors_say_where_and_what(void **state)
     (void)state;
     says("f:1:1: error: unknown key 'servces' in the fleet file; did you mean 'services'?",
          "servces: {}\n");
-    says("f:3:6: error: unknown key 'prot' in a service; did you mean 'port'?",
-         "namespace: x\nservices:\n  a: {prot: 80}\n" + 0);
+    says("f:3:7: error: unknown key 'prot' in a service; did you mean 'port'?",
+         "namespace: x\nservices:\n  a: {prot: 80}\n");
     says("error: port is '70000'; expected a number from 1 to 65535",
          "namespace: x\nservices: {a: {port: 70000}}\n");
     says("error: port is 'http'; expected", "namespace: x\nservices: {a: {port: http}}\n");
     says("error: check is 'htpp'; expected one of tcp, tls, http, grpc, udp, mysql, postgres, redis, "
          "none; did you mean 'http'?",
          "namespace: x\nservices: {a: {check: htpp, port: 1}}\n");
-    says("f:2:24: error: 'a' stands twice; first in line 2",
-         "namespace: x\nservices: {a: {port: 1}, a: {port: 2}}\n" + 0);
+    says("f:2:26: error: 'a' stands twice; first in line 2",
+         "namespace: x\nservices: {a: {port: 1}, a: {port: 2}}\n");
     says("error: no service 'payment' is defined; did you mean 'payments'?",
          "namespace: x\nservices: {payments: {port: 1}}\nexpect: {allow: ['payments -> payment']}\n");
     says("error: service 'a' has no check 'grpc'",
@@ -161,7 +161,7 @@ static void test_cyclic_aliases(void **state)
     (void)state;
     says("error", "&a services: *a\n");
     says("error: unknown key", "namespace: x\nservices: &s { web: { web: *s } }\n");
-    says("error: names", "namespace: x\nservices: {a: {port: 1, names: &n [*n]}}\n" + 0);
+    says("error: a name is a list; expected a single value", "namespace: x\nservices: {a: {port: 1, names: &n [*n]}}\n");
 }
 
 static void test_many_errors_are_counted(void **state)

@@ -1,0 +1,137 @@
+"""harness: a local fleet per test class, and canreach run against it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
+BIN = os.environ.get("CANREACH_BIN") or os.path.join(ROOT, "build", "release", "bin")
+LOCAL = os.path.join(ROOT, "deploy", "local")
+
+SHOP = """
+fleet: shop
+namespace: shop.local
+defaults: { check: http, port: 8080, path: /health, timeout: 1s }
+services:
+  web:      {}
+  api:      {}
+  payments: { record: SRV }
+  cache:    { check: tcp, port: 6379 }
+"""
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def run(*command, env=None, timeout=60):
+    return subprocess.run(command, text=True, capture_output=True, check=False, timeout=timeout,
+                          env={**os.environ, **(env or {})})
+
+
+class Fleet:
+    """One local fleet with a state folder of its own."""
+
+    def __init__(self, text=SHOP, *options):
+        self.folder = tempfile.mkdtemp(prefix="crl-", dir="/tmp")
+        os.chmod(self.folder, 0o755)  # the fleet's servers run as nobody
+        self.env = {"CANREACH_LOCAL_DIR": os.path.join(self.folder, "s"), "CANREACH_BIN": BIN}
+        self.path = os.path.join(self.folder, "fleet.yaml")
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(text)
+        result = self.local("up", self.path, *options)
+        if result.returncode != 0:
+            shutil.rmtree(self.folder)
+            raise RuntimeError(f"local up: {result.stdout}{result.stderr}")
+        self.url = result.stdout.strip().split("=", 1)[1]
+
+    def local(self, *words):
+        return run(LOCAL, *words, env=self.env, timeout=120)
+
+    def down(self):
+        result = self.local("down")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return result
+
+    def fault(self, *words):
+        result = self.local("fault", *words)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    def heal(self, *words):
+        result = self.local("heal", *words)
+        assert result.returncode == 0, result.stderr
+
+    def canreach(self, *words):
+        return run(program("canreach"), *words, env={"CANREACH_URL": self.url})
+
+    def start_canreach(self, *words):
+        return subprocess.Popen([program("canreach"), *words], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env={**os.environ, "CANREACH_URL": self.url})
+
+    def run(self, *words):
+        """canreach run -o json: the exit status and the document."""
+        result = self.canreach("run", "-o", "json", *words)
+        return result.returncode, json.loads(result.stdout) if result.stdout else result.stderr
+
+    def log(self, name):
+        with open(os.path.join(self.env["CANREACH_LOCAL_DIR"], "logs", name + ".log"), encoding="utf-8") as file:
+            return file.read()
+
+    def wait_for_agents(self, count, state="live"):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            result = self.canreach("agents", "-o", "json")
+            if result.returncode == 0:
+                agents = json.loads(result.stdout)["agents"]
+                if sum(agent["state"] == state for agent in agents) == count:
+                    return agents
+            time.sleep(0.05)
+        raise AssertionError(f"not {count} {state} agents: {result.stdout}{result.stderr}")
+
+    def sql(self, query):
+        """Asks the store; the collector has to be down, since it holds the file exclusively."""
+        path = os.path.join(self.env["CANREACH_LOCAL_DIR"], "store", "canreach.db")
+        result = self.local("exec", "collector", "sqlite3", path, query)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+
+def states(document, *wanted):
+    """{(source, target): state} of the cells; without `wanted`, those that are not ok."""
+    return {(cell["source"], cell["target"]): cell["state"] for cell in document["cells"]
+            if (cell["state"] in wanted if wanted else cell["state"] != "ok")}
+
+
+def cell(document, source, target, check=None):
+    return next(cell for cell in document["cells"] if cell["source"] == source and cell["target"] == target
+                and check in (None, cell["check"]))
+
+
+class FleetTest(unittest.TestCase):
+    """A class with one fleet for all its tests; each test leaves it healed."""
+
+    text = SHOP
+    options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fleet = Fleet(cls.text, *cls.options)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.fleet.down()
+
+    def tearDown(self):
+        self.fleet.heal()
+
+
+def main():
+    # One line a test, and what a failing one printed.
+    unittest.main(argv=[sys.argv[0], *sys.argv[1:]], verbosity=2)
