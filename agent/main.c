@@ -110,38 +110,46 @@ done:
     return status;
 }
 
-int main(int argc, char **argv)
+/* Runs with settings that parsed; the exit status. */
+static int start(const struct settings *settings)
 {
-    struct settings settings = {0};
-    struct identity identity = {0};
+    struct identity identity = {.cluster = settings->cluster, .service = settings->service,
+                                .task = settings->task, .zone = settings->zone,
+                                .mode = settings->mode};
     enum log_level level;
     struct error err;
     int status;
 
-    if (options_parse(specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, &err) < 0)
-        return usage_error(err.text);
-    if (settings.help) {
+    if (settings->help) {
         print_help();
         return 0;
     }
-    if (settings.version) {
+    if (settings->version) {
         puts("canreach-agent " CANREACH_VERSION);
         return 0;
     }
-    if (!log_level_parse(settings.log_level, &level))
+    if (!log_level_parse(settings->log_level, &level))
         return usage_error("--log-level: expected error, warn, info or debug");
     log_set_level(level);
-    if (!settings.collectors.count)
+    if (!settings->collectors.count)
         return usage_error("--collector is needed: tcp://HOST:PORT or ipc:///PATH");
-    if (check_urls(&settings.collectors, &err) < 0)
+    if (check_urls(&settings->collectors, &err) < 0)
         return usage_error(err.text);
-    identity.cluster = settings.cluster;
-    identity.service = settings.service;
-    identity.task = settings.task;
-    identity.zone = settings.zone;
-    identity.mode = settings.mode;
-    status = run(&settings, &identity, &err);
+    status = run(settings, &identity, &err);
     identity_deinit(&identity);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct error err;
+    int status;
+
+    if (options_parse(specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, &err) < 0)
+        status = usage_error(err.text);
+    else
+        status = start(&settings);
     options_deinit(specs, ARRAY_SIZE(specs), &settings);
     return status;
 }

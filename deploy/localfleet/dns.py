@@ -130,7 +130,11 @@ class Registry:
         resolver = self.fleet.infra["resolver"].address
         names = {(name, 33 if service.is_srv else 1) for service in self.fleet.services.values()
                  for name in service.names}
-        return all(is_answered(resolver, name, kind) for name, kind in names)
+        return all((ask(resolver, name, kind) or 0) > 0 for name, kind in names)
+
+    def responds(self):
+        """Whether the resolver answers at all, through to the registry."""
+        return ask(self.fleet.infra["resolver"].address, self.fleet.domains[0], 6) is not None
 
     def flush(self, rows):
         control = shell.need("unbound-control", "unbound")
@@ -138,8 +142,8 @@ class Registry:
             shell.run([control, "-c", os.path.join(self.cache, "unbound.conf"), "flush", name])
 
 
-def is_answered(server, name, kind):
-    """One query over UDP (RFC 1035 section 4); true for an answer with records."""
+def ask(server, name, kind):
+    """One query over UDP (RFC 1035 section 4). The number of records, -1 for an error; None: no answer."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     query = struct.pack("!6H", 1, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -149,5 +153,7 @@ def is_answered(server, name, kind):
             client.send(query)
             answer = client.recv(4096)
         except OSError:
-            return False
-    return len(answer) > 12 and answer[3] & 15 == 0 and struct.unpack("!H", answer[6:8])[0] > 0
+            return None
+    if len(answer) < 12 or answer[3] & 15 != 0:
+        return -1
+    return struct.unpack("!H", answer[6:8])[0]

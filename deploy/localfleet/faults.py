@@ -76,6 +76,7 @@ class Stop(Fault):
     def heal(self):
         for task in self.tasks:
             self.lab.start_servers(task)
+        self.lab.wait_for(self.lab.servers_answer, "servers")
 
 
 class Hang(Stop):
@@ -151,6 +152,8 @@ class Kill(Fault):
     def heal(self):
         for name in self.names:
             self.lab.processes.restart(name)
+        if self.names[0] in ("resolver", "registry"):
+            self.lab.wait_for(self.lab.registry.responds, "the resolver")
 
 
 class Leave(Kill):

@@ -140,20 +140,25 @@ class Lab:
     # ---- readiness ----
 
     def endpoints(self):
+        """Of the servers that are meant to run."""
         return [(task, check["port"]) for service in self.fleet.services.values() for task in service.tasks
-                for check in service.checks]
+                for check in service.checks if all(map(self.processes.is_running, self.server_names(task)))]
+
+    def servers_answer(self):
+        return all(answers(task.address, port) for task, port in self.endpoints())
 
     def wait_until_ready(self):
-        waiting = self.endpoints()
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
+        """Until every server takes connections, every name resolves, every agent is linked."""
+        def is_ready():
             self.complain_about_dead()
-            waiting = [(task, port) for task, port in waiting if not answers(task.address, port)]
-            if not waiting and self.registry.answers() and self.agents_are_live():
-                return
+            return self.servers_answer() and self.registry.answers() and self.agents_are_live()
+        self.wait_for(is_ready, "the fleet")
+
+    def wait_for(self, is_ready, what):
+        deadline = time.monotonic() + READY_SECONDS
+        while not is_ready():
             if time.monotonic() > deadline:
-                missing = ", ".join(f"{task.name}:{port}" for task, port in waiting) or "names or agents"
-                raise LocalError(f"not ready after {READY_SECONDS} s: {missing}; see {self.state}/logs")
+                raise LocalError(f"{what} not ready after {READY_SECONDS} s; see {self.state}/logs")
             time.sleep(0.05)
 
     def complain_about_dead(self):

@@ -55,6 +55,9 @@ class Fleet:
         return run(LOCAL, *words, env=self.env, timeout=120)
 
     def down(self):
+        for name in self.logs():
+            text = self.log(name)
+            assert "Sanitizer" not in text and "runtime error:" not in text, f"{name}: {text}"
         result = self.local("down")
         shutil.rmtree(self.folder, ignore_errors=True)
         return result
@@ -80,8 +83,14 @@ class Fleet:
         result = self.canreach("run", "-o", "json", *words)
         return result.returncode, json.loads(result.stdout) if result.stdout else result.stderr
 
+    def logs(self):
+        folder = os.path.join(self.env["CANREACH_LOCAL_DIR"], "logs")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return [name.removesuffix(".log") for name in names if "agent" in name or "collector" in name]
+
     def log(self, name):
-        with open(os.path.join(self.env["CANREACH_LOCAL_DIR"], "logs", name + ".log"), encoding="utf-8") as file:
+        path = os.path.join(self.env["CANREACH_LOCAL_DIR"], "logs", name + ".log")
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def wait_for_agents(self, count, state="live"):
