@@ -66,14 +66,23 @@ static void say_hello(void *ctx)
     const char *checks[PROBE_CHECK_COUNT];
     struct proto_message message = {
         .type = PROTO_HELLO,
-        .hello = {
-            .cluster = identity->cluster, .service = identity->service, .task = identity->task,
-            .instance = identity->instance, .version = CANREACH_VERSION, .zone = identity->zone,
-            .mode = identity->mode, .revision = identity->revision,
-            .addresses = addresses, .address_count = agent->host->address_count,
-            .resolvers = resolvers, .resolver_count = agent->host->resolver_count,
-            .checks = checks, .check_count = PROBE_CHECK_COUNT,
-        },
+        .hello =
+            {
+                .cluster = identity->cluster,
+                .service = identity->service,
+                .task = identity->task,
+                .instance = identity->instance,
+                .version = CANREACH_VERSION,
+                .zone = identity->zone,
+                .mode = identity->mode,
+                .revision = identity->revision,
+                .addresses = addresses,
+                .address_count = agent->host->address_count,
+                .resolvers = resolvers,
+                .resolver_count = agent->host->resolver_count,
+                .checks = checks,
+                .check_count = PROBE_CHECK_COUNT,
+            },
     };
 
     for (size_t i = 0; i < agent->host->address_count; i++)
@@ -92,7 +101,8 @@ static void pull(struct agent *agent)
 {
     struct proto_message message = {
         .type = PROTO_PULL,
-        .pull = {.instance = agent->identity->instance, .epoch = ++agent->epoch,
+        .pull = {.instance = agent->identity->instance,
+                 .epoch = ++agent->epoch,
                  .got = agent->got,
                  .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX},
     };
@@ -228,9 +238,8 @@ static void take_assignment(struct agent *agent, struct proto_message *message)
     agent->job_count++;
     job->flush = (struct loop_timer){.fn = on_flush, .ctx = job};
     spool_writer_init(&job->writer, &agent->spool, assignment->run, assignment->id);
-    job->sweep = sweep_new(
-        &env, message,
-        &(struct sweep_sink){job, on_resolution, on_probe, on_done});
+    job->sweep =
+        sweep_new(&env, message, &(struct sweep_sink){job, on_resolution, on_probe, on_done});
 }
 
 /* ---- receiving ---- */
@@ -350,13 +359,14 @@ void agent_leave(struct agent *agent)
     send_reports(agent);
     /* With nothing to wait for, NNG still needs a moment to put the word on the wire. */
     loop_timer_in_ms(agent->loop, &agent->leave_timer,
-                     send_message(agent, &message) < 0         ? 0
-                     : spool_is_empty(&agent->spool) ? 50 : AGENT_LEAVE_MS);
+                     send_message(agent, &message) < 0 ? 0
+                     : spool_is_empty(&agent->spool)   ? 50
+                                                       : AGENT_LEAVE_MS);
 }
 
-struct agent *agent_new(struct loop *loop, const struct identity *identity,
-                        const struct host *host, const struct policy *policy,
-                        const struct options_list *collectors, struct error *err)
+struct agent *agent_new(struct loop *loop, const struct identity *identity, const struct host *host,
+                        const struct policy *policy, const struct options_list *collectors,
+                        struct error *err)
 {
     struct agent *agent = mem_alloc(sizeof(*agent));
     struct link_events events = {agent, on_up, on_down, on_message};

@@ -21,9 +21,9 @@
 struct agent;
 
 /* Everything passed is borrowed. NULL with `err` set. */
-struct agent *agent_new(struct loop *loop, const struct identity *identity,
-                        const struct host *host, const struct policy *policy,
-                        const struct options_list *collectors, struct error *err);
+struct agent *agent_new(struct loop *loop, const struct identity *identity, const struct host *host,
+                        const struct policy *policy, const struct options_list *collectors,
+                        struct error *err);
 struct agent *agent_free(struct agent *agent);
 
 /* Says leaving, delivers what it can, and stops the loop within AGENT_LEAVE_MS. */

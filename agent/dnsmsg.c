@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define HEADER_SIZE   12
-#define CLASS_IN      1
-#define POINTERS_MAX  64 /* compression pointers followed for one name */
+#define HEADER_SIZE  12
+#define CLASS_IN     1
+#define POINTERS_MAX 64 /* compression pointers followed for one name */
 
 struct reader {
     const uint8_t *data;

@@ -12,7 +12,7 @@
 enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SRV = 33 };
 
 struct dns_record {
-    uint8_t address[16]; /* A: 4 bytes; AAAA: 16 */
+    uint8_t address[16];             /* A: 4 bytes; AAAA: 16 */
     uint16_t priority, weight, port; /* SRV (RFC 2782) */
     char name[DNSMSG_NAME_MAX];      /* SRV: the target host */
 };
@@ -20,7 +20,7 @@ struct dns_record {
 struct dns_answer {
     int rcode;
     bool is_truncated;
-    uint32_t ttl_s; /* the smallest of the records and of the CNAMEs on the way */
+    uint32_t ttl_s;             /* the smallest of the records and of the CNAMEs on the way */
     struct dns_record *records; /* of the type that was asked; the caller's */
     size_t count;
 };

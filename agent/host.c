@@ -15,8 +15,7 @@
 static bool is_global(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET) {
-        uint32_t ip =
-            ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr);
+        uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr);
         return ip >> 24 != 127 && ip >> 16 != 0xa9fe; /* loopback, 169.254/16 link-local */
     }
     if (address->sa_family == AF_INET6) {

@@ -16,10 +16,10 @@ enum http_result {
 };
 
 struct http_answer {
-    int status;     /* 0 until the status line is complete */
-    size_t head;    /* bytes of head seen so far */
-    size_t line;    /* bytes of the current line seen so far */
-    char text[48];  /* the start of the current line */
+    int status;    /* 0 until the status line is complete */
+    size_t head;   /* bytes of head seen so far */
+    size_t line;   /* bytes of the current line seen so far */
+    char text[48]; /* the start of the current line */
 };
 
 /* Feeds bytes as they come; `*ret_used` is how many belonged to the head (the rest is body). */

@@ -196,8 +196,7 @@ int identity_complete(struct identity *identity, struct error *err)
         return error_set(err, -EINVAL, "no task name: give --task (CANREACH_TASK)");
     if (getrandom(&random, sizeof(random), 0) != sizeof(random))
         return error_set(err, -errno, "no random number for the instance: %s", strerror(errno));
-    snprintf(identity->instance, sizeof(identity->instance), "%016llx",
-             (unsigned long long)random);
+    snprintf(identity->instance, sizeof(identity->instance), "%016llx", (unsigned long long)random);
     return 0;
 }
 

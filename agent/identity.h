@@ -10,9 +10,9 @@
 #include "common/arena.h"
 #include "common/error.h"
 
-#define IDENTITY_METADATA_ENV  "ECS_CONTAINER_METADATA_URI_V4"
-#define IDENTITY_METADATA_MAX  (256 * 1024) /* bytes of the answer */
-#define IDENTITY_METADATA_MS   2000         /* for the whole exchange */
+#define IDENTITY_METADATA_ENV "ECS_CONTAINER_METADATA_URI_V4"
+#define IDENTITY_METADATA_MAX (256 * 1024) /* bytes of the answer */
+#define IDENTITY_METADATA_MS  2000         /* for the whole exchange */
 
 /* Each is NULL while unknown; strings are borrowed, or live in the arena. */
 struct identity {

@@ -17,10 +17,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PEER_MAX        128
-#define SEND_BUFFER     16         /* messages */
-#define REQUEST_ID_BIT  0x80000000U /* ends the backtrace of a request (SP req/rep) */
-#define NEVER_MS        86400000   /* NNG's own redialling is switched off by this */
+#define PEER_MAX       128
+#define SEND_BUFFER    16          /* messages */
+#define REQUEST_ID_BIT 0x80000000U /* ends the backtrace of a request (SP req/rep) */
+#define NEVER_MS       86400000    /* NNG's own redialling is switched off by this */
 
 struct link {
     struct loop *loop;

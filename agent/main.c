@@ -113,8 +113,10 @@ done:
 /* Runs with settings that parsed; the exit status. */
 static int start(const struct settings *settings)
 {
-    struct identity identity = {.cluster = settings->cluster, .service = settings->service,
-                                .task = settings->task, .zone = settings->zone,
+    struct identity identity = {.cluster = settings->cluster,
+                                .service = settings->service,
+                                .task = settings->task,
+                                .zone = settings->zone,
                                 .mode = settings->mode};
     enum log_level level;
     struct error err;

@@ -8,9 +8,9 @@ static const char *const default_networks[] = {"10.0.0.0/8", "172.16.0.0/12", "1
                                                "100.64.0.0/10", "fc00::/7"};
 
 /* IPv4-mapped IPv6 (::ffff:0:0/96) would be a way around the IPv4 rules. */
-static const char *const never[] = {"127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3",
-                                    "::1/128", "::/128", "fe80::/10", "ff00::/8",
-                                    "::ffff:0:0/96"};
+static const char *const never[] = {"127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8",
+                                    "224.0.0.0/3", "::1/128",        "::/128",
+                                    "fe80::/10",   "ff00::/8",       "::ffff:0:0/96"};
 
 static int add_network(struct policy *policy, const char *text, struct error *err)
 {

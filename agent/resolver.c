@@ -43,8 +43,7 @@ static void rearm(struct resolver *resolver)
 
     if (next)
         loop_timer_at(resolver->loop, &resolver->timeout,
-                      clock_mono_us() + (uint64_t)next->tv_sec * 1000000 +
-                          (uint64_t)next->tv_usec);
+                      clock_mono_us() + (uint64_t)next->tv_sec * 1000000 + (uint64_t)next->tv_usec);
     else
         loop_timer_stop(resolver->loop, &resolver->timeout);
 }
@@ -80,7 +79,8 @@ static void drop_watch(struct resolver *resolver, struct watch **at)
     mem_free(watch);
 }
 
-/* c-ares tells which of its sockets it wants to read or write; neither means it is about to close. */
+/* c-ares tells which of its sockets it wants to read or write; neither means it is about to close.
+ */
 static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
 {
     struct resolver *resolver = ctx;
@@ -214,8 +214,8 @@ static void send_waiting(void *ctx)
     rearm(resolver);
 }
 
-void resolver_query(struct resolver *resolver, const char *name, enum dns_type type,
-                    resolver_fn fn, void *ctx)
+void resolver_query(struct resolver *resolver, const char *name, enum dns_type type, resolver_fn fn,
+                    void *ctx)
 {
     struct query *query = mem_alloc(sizeof(*query));
 

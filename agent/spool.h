@@ -19,7 +19,7 @@ struct spool_batch {
 };
 
 struct spool {
-    const char *instance; /* borrowed */
+    const char *instance;                /* borrowed */
     struct spool_batch *batches, **tail; /* oldest first */
     size_t bytes;
     uint64_t dropped_rows; /* ever */
@@ -46,7 +46,8 @@ void spool_write_probe(struct spool_writer *writer, const struct proto_probe *ro
 /* Closes the open batch, if it holds rows or is the last; the last is always written. */
 void spool_flush(struct spool_writer *writer, bool is_last);
 
-/* The oldest batch that is to be sent: never sent, or sent before `resend_before_us`. NULL: none. */
+/* The oldest batch that is to be sent: never sent, or sent before `resend_before_us`. NULL: none.
+ */
 struct spool_batch *spool_next(struct spool *spool, uint64_t resend_before_us);
 /* Forgets a batch; false when there is none such (acknowledged twice). */
 bool spool_acknowledge(struct spool *spool, int64_t assignment, int64_t batch);

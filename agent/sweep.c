@@ -26,9 +26,9 @@ struct target {
 struct host_ref {
     struct host_ref *next; /* of the sweep */
     struct target *target;
-    const char *name;   /* the discovery name, as rows name it */
+    const char *name; /* the discovery name, as rows name it */
     uint16_t port;
-    unsigned pending;   /* lookups that have not answered */
+    unsigned pending; /* lookups that have not answered */
     size_t endpoints;
     enum proto_outcome outcome; /* the worst failure so far */
     uint64_t resolve_us;        /* the slowest lookup */
@@ -70,7 +70,7 @@ struct sweep {
 
     struct attempt *waiting, **waiting_tail;
     struct attempt *running;
-    size_t endpoints; /* attempts ever made */
+    size_t endpoints;           /* attempts ever made */
     struct sweep *next_waiting; /* in the limits' list */
     bool is_waiting;
 
@@ -90,9 +90,18 @@ static void emit_unresolved(struct sweep *sweep, const struct target *target, co
                             uint16_t port, enum proto_outcome outcome, int64_t resolve_us)
 {
     struct proto_probe row = {
-        .target = target->spec->id, .name = name, .address = "", .port = port,
-        .phase = PHASE_RESOLVE, .outcome = outcome, .local = "", .resolve_us = resolve_us,
-        .connect_us = -1, .tls_us = -1, .exchange_us = -1, .detail = "",
+        .target = target->spec->id,
+        .name = name,
+        .address = "",
+        .port = port,
+        .phase = PHASE_RESOLVE,
+        .outcome = outcome,
+        .local = "",
+        .resolve_us = resolve_us,
+        .connect_us = -1,
+        .tls_us = -1,
+        .exchange_us = -1,
+        .detail = "",
     };
 
     sweep->sink.on_probe(sweep->sink.ctx, &row);
@@ -117,12 +126,20 @@ static void emit_attempt(const struct attempt *attempt)
     const struct probe *probe = &attempt->probe;
     char remote[ENDPOINT_TEXT_MAX], local[ENDPOINT_TEXT_MAX] = "", host[INET6_ADDRSTRLEN];
     struct proto_probe row = {
-        .target = attempt->target->spec->id, .name = attempt->name, .address = remote,
-        .port = address_port(&probe->remote), .phase = probe->phase, .outcome = probe->outcome,
-        .error = probe->error, .local = local, .resolve_us = (int64_t)attempt->resolve_us,
-        .connect_us = probe->phase_us[PHASE_CONNECT], .tls_us = probe->phase_us[PHASE_TLS],
+        .target = attempt->target->spec->id,
+        .name = attempt->name,
+        .address = remote,
+        .port = address_port(&probe->remote),
+        .phase = probe->phase,
+        .outcome = probe->outcome,
+        .error = probe->error,
+        .local = local,
+        .resolve_us = (int64_t)attempt->resolve_us,
+        .connect_us = probe->phase_us[PHASE_CONNECT],
+        .tls_us = probe->phase_us[PHASE_TLS],
         .exchange_us = probe->phase_us[PHASE_EXCHANGE],
-        .status = probe->answer.status > 0 ? probe->answer.status : 0, .detail = "",
+        .status = probe->answer.status > 0 ? probe->answer.status : 0,
+        .detail = "",
     };
 
     address_text(&probe->remote, remote, sizeof(remote));
@@ -147,11 +164,15 @@ static void emit_resolution(struct sweep *sweep, const struct lookup *lookup)
     char(*texts)[SRV_TEXT_MAX] = mem_array(answer->count, SRV_TEXT_MAX);
     const char *answers[DNSMSG_ANSWERS_MAX];
     struct proto_resolution row = {
-        .name = strchr(lookup->key, ' ') + 1, .type = type_name(lookup->type),
-        .outcome = result->outcome, .rcode = answer->rcode,
-        .ttl_s = answer->count ? (int64_t)answer->ttl_s : -1, .time_us = (int64_t)result->time_us,
+        .name = strchr(lookup->key, ' ') + 1,
+        .type = type_name(lookup->type),
+        .outcome = result->outcome,
+        .rcode = answer->rcode,
+        .ttl_s = answer->count ? (int64_t)answer->ttl_s : -1,
+        .time_us = (int64_t)result->time_us,
         .resolver = sweep->env.host->resolver_count ? sweep->env.host->resolvers[0] : "",
-        .answers = answers, .answer_count = answer->count,
+        .answers = answers,
+        .answer_count = answer->count,
     };
 
     for (size_t i = 0; i < answer->count; i++) {
@@ -390,9 +411,8 @@ static void on_resolved(void *ctx, const struct resolution *resolution)
         return;
     }
     lookup->result = *resolution;
-    lookup->result.answer.records =
-        mem_dup(resolution->answer.records,
-                resolution->answer.count * sizeof(*resolution->answer.records));
+    lookup->result.answer.records = mem_dup(
+        resolution->answer.records, resolution->answer.count * sizeof(*resolution->answer.records));
     lookup->is_answered = true;
     emit_resolution(sweep, lookup);
     while (lookup->waiters) {
@@ -453,8 +473,8 @@ static struct host_ref *new_ref(struct sweep *sweep, struct target *target, cons
 {
     struct host_ref *ref = mem_alloc(sizeof(*ref));
 
-    *ref = (struct host_ref){.next = sweep->refs, .target = target, .name = name, .port = port,
-                             .outcome = OUTCOME_OK};
+    *ref = (struct host_ref){
+        .next = sweep->refs, .target = target, .name = name, .port = port, .outcome = OUTCOME_OK};
     sweep->refs = ref;
     return ref;
 }

@@ -61,8 +61,7 @@ static int read_list(const cJSON *object, const char *key, struct options_list *
         if (!cJSON_IsString(item) || strlen(item->valuestring) > PROTO_NAME_MAX)
             return error_set(err, -EINVAL, "'%s' holds something that is not a name", key);
         if (options_list_add(list, item->valuestring, strlen(item->valuestring)) < 0)
-            return error_set(err, -EINVAL, "'%s' has more than %d services", key,
-                             OPTIONS_LIST_MAX);
+            return error_set(err, -EINVAL, "'%s' has more than %d services", key, OPTIONS_LIST_MAX);
     }
     return 0;
 }

@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define HOUSEKEEPING_MS  1000
-#define PULL_HOLD_MS     40000 /* below PROTO_PULL_MAX_MS, with room for jitter */
-#define PULL_JITTER_MS   4000
+#define HOUSEKEEPING_MS 1000
+#define PULL_HOLD_MS    40000 /* below PROTO_PULL_MAX_MS, with room for jitter */
+#define PULL_JITTER_MS  4000
 
 /* A report that is written, but not yet committed. */
 struct pending {
@@ -157,7 +157,8 @@ static void take_hello(struct collector *collector, struct hub_ticket *ticket,
     struct agent *replaced, *agent;
     struct proto_message message = {
         .type = PROTO_WELCOME,
-        .welcome = {.version = CANREACH_VERSION, .fleet = collector->runs.fleet->name,
+        .welcome = {.version = CANREACH_VERSION,
+                    .fleet = collector->runs.fleet->name,
                     .known = service != SIZE_MAX},
     };
 
@@ -171,7 +172,8 @@ static void take_hello(struct collector *collector, struct hub_ticket *ticket,
     log_info(is_new ? "agent-joined" : "agent-back",
              "service=%s task=%s instance=%s zone=%s version=%s known=%s",
              LOG_QUOTE(agent->service), LOG_QUOTE(agent->task), LOG_QUOTE(agent->instance),
-             LOG_QUOTE(agent->zone), LOG_QUOTE(agent->version), message.welcome.known ? "yes" : "no");
+             LOG_QUOTE(agent->zone), LOG_QUOTE(agent->version),
+             message.welcome.known ? "yes" : "no");
     answer(collector, ticket, &message);
 }
 
@@ -192,8 +194,7 @@ static void take_pull(struct collector *collector, struct hub_ticket *ticket,
         answer_idle(collector, &agent->pull);
     agent->pull = *ticket;
     agent->pull_epoch = pull->epoch;
-    agent->pull_us = clock_mono_us() +
-                     (uint64_t)(pull->epoch * 7919 % PULL_JITTER_MS) * 1000;
+    agent->pull_us = clock_mono_us() + (uint64_t)(pull->epoch * 7919 % PULL_JITTER_MS) * 1000;
     mem_free(agent->got);
     agent->got = mem_dup(pull->got, pull->got_count * sizeof(*pull->got));
     agent->got_count = pull->got_count;
@@ -208,8 +209,7 @@ static void take_leaving(struct collector *collector, struct hub_ticket *ticket,
     answer_idle(collector, ticket);
     if (!agent)
         return;
-    log_info("agent-left", "service=%s task=%s", LOG_QUOTE(agent->service),
-             LOG_QUOTE(agent->task));
+    log_info("agent-left", "service=%s task=%s", LOG_QUOTE(agent->service), LOG_QUOTE(agent->task));
     registry_remove(&collector->registry, agent);
     agent_is_gone(collector, agent, true);
 }
@@ -248,8 +248,7 @@ static void commit(void *ctx)
     collector->is_store_failing = false;
     for (size_t i = 0; i < collector->pending_count; i++) {
         struct pending *pending = &collector->pending[i];
-        struct agent *agent =
-            registry_find(&collector->registry, pending->message.report.instance);
+        struct agent *agent = registry_find(&collector->registry, pending->message.report.instance);
         if (pending->is_in_time)
             runs_apply(&collector->runs, &pending->message.report);
         if (agent)
@@ -289,7 +288,9 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
     *pending = (struct pending){
         .ticket = *ticket,
         .message = *message,
-        .status = r == STORE_DUPLICATE ? "duplicate" : kind == REPORT_LATE ? "late" : "stored",
+        .status = r == STORE_DUPLICATE  ? "duplicate"
+                  : kind == REPORT_LATE ? "late"
+                                        : "stored",
         .is_in_time = r == STORE_STORED && kind == REPORT_IN_TIME,
     };
     memset(message, 0, sizeof(*message));
@@ -387,8 +388,11 @@ static int start_runs(struct collector *collector, struct fleet *fleet,
         return error_set(err, (int)id, "the fleet cannot be stored: %s",
                          store_problem(collector->store));
     collector->runs = (struct runs){
-        .store = collector->store, .registry = &collector->registry, .fleet = fleet,
-        .fleet_id = id, .sample = (size_t)settings->sample,
+        .store = collector->store,
+        .registry = &collector->registry,
+        .fleet = fleet,
+        .fleet_id = id,
+        .sample = (size_t)settings->sample,
     };
     return runs_resume(&collector->runs, clock_mono_us(), err);
 }

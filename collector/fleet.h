@@ -35,8 +35,8 @@ struct fleet_service {
     const char *name;
     const char **names; /* discovery names */
     size_t name_count;
-    const char *record; /* A or SRV */
-    bool has_agents;    /* false: agents: none - a column, no row */
+    const char *record;         /* A or SRV */
+    bool has_agents;            /* false: agents: none - a column, no row */
     struct fleet_check *checks; /* none for a worker */
     size_t check_count;
 };

@@ -332,8 +332,8 @@ static void read_name_list(struct parser *parser, const yaml_node_t *node,
 static void on_service_key(struct parser *parser, const char *key, const yaml_node_t *key_node,
                            const yaml_node_t *value, void *ctx)
 {
-    static const char *const known[] = {"names",  "record", "check",   "checks", "port",
-                                        "path",   "status", "timeout", "agents"};
+    static const char *const known[] = {"names", "record", "check",   "checks", "port",
+                                        "path",  "status", "timeout", "agents"};
     static const char *const agents[] = {"expected", "none"};
     struct service_keys *keys = ctx;
 
@@ -629,8 +629,7 @@ static void read_line(struct parser *parser, const yaml_node_t *node, char *line
             *check++ = '\0';
         if (find_service(parser, node, name, &rule.target) &&
             find_check(parser, node, rule.target, check, &rule.check)) {
-            if (rule.target != SIZE_MAX &&
-                parser->fleet->services[rule.target].check_count == 0)
+            if (rule.target != SIZE_MAX && parser->fleet->services[rule.target].check_count == 0)
                 fail(parser, node, "service '%s' has 'check: none': it cannot be reached",
                      parser->fleet->services[rule.target].name);
             else
@@ -726,8 +725,10 @@ static void read_services(struct parser *parser, const struct sections *sections
                           const yaml_node_t *root)
 {
     struct services_ctx services = {
-        .defaults = {.status = STATUS_SET_DEFAULT, .path = DEFAULT_PATH,
-                     .timeout_ms = DEFAULT_TIMEOUT, .check = "tcp"},
+        .defaults = {.status = STATUS_SET_DEFAULT,
+                     .path = DEFAULT_PATH,
+                     .timeout_ms = DEFAULT_TIMEOUT,
+                     .check = "tcp"},
     };
     size_t count;
 
@@ -793,8 +794,8 @@ static void read_root(struct parser *parser, const yaml_node_t *root)
     fleet->name = keep(parser, name ? name : "fleet");
     read_services(parser, &sections, root);
     if (sections.expect && is_mapping(parser, sections.expect, "expect")) {
-        fleet->rules = arena_alloc(&fleet->arena, count_rules(parser, sections.expect),
-                                   sizeof(*fleet->rules));
+        fleet->rules =
+            arena_alloc(&fleet->arena, count_rules(parser, sections.expect), sizeof(*fleet->rules));
         each_key(parser, sections.expect, on_expect, NULL);
         qsort(fleet->rules, fleet->rule_count, sizeof(*fleet->rules), by_specificity);
     }

@@ -34,8 +34,7 @@ static enum MHD_Result send_response(struct MHD_Connection *connection,
                                      struct httpd_response *response)
 {
     struct MHD_Response *answer = MHD_create_response_from_buffer(
-        response->body.length, (void *)(uintptr_t)buf_text(&response->body),
-        MHD_RESPMEM_MUST_COPY);
+        response->body.length, (void *)(uintptr_t)buf_text(&response->body), MHD_RESPMEM_MUST_COPY);
     enum MHD_Result r;
 
     if (!answer)
@@ -57,8 +56,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct httpd *httpd = ctx;
     struct exchange *exchange = *state;
     struct httpd_request request = {.method = method, .path = url, .connection = connection};
-    struct httpd_response response = {.status = 500, .content_type = "application/json",
-                                      .body = BUF_INIT(BUF_UNBOUNDED)};
+    struct httpd_response response = {
+        .status = 500, .content_type = "application/json", .body = BUF_INIT(BUF_UNBOUNDED)};
     enum MHD_Result r;
 
     (void)version;
@@ -140,7 +139,8 @@ static int listen_on_unix(struct httpd *httpd, const char *path, struct error *e
     return fd;
 }
 
-static int parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+static int parse_address(const char *text, struct sockaddr_storage *ret_address,
+                         socklen_t *ret_size)
 {
     const char *colon = strrchr(text, ':');
     struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
@@ -218,9 +218,8 @@ struct httpd *httpd_new(struct loop *loop, const char *address, httpd_fn fn, voi
     httpd->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, httpd,
         MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTPD_CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTPD_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTPD_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)HTTPD_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (!httpd->daemon) {
         error_set(err, -EIO, "cannot start the HTTP server on %s", address);
         close(fd);

@@ -72,8 +72,11 @@ static void raise_descriptors(void)
 static int serve(const struct settings *settings, struct fleet *fleet, const struct buf *text)
 {
     struct collector_settings wanted = {
-        .listen_agents = settings->listen_agents, .listen_http = settings->listen_http,
-        .sample = settings->sample, .fleet_text = buf_text(text), .fleet_length = text->length,
+        .listen_agents = settings->listen_agents,
+        .listen_http = settings->listen_http,
+        .sample = settings->sample,
+        .fleet_text = buf_text(text),
+        .fleet_length = text->length,
     };
     struct loop *loop = loop_new();
     struct store *store = NULL;

@@ -7,19 +7,25 @@
 #include <string.h>
 
 static const char *const state_names[] = {
-    [CELL_ABSENT] = "absent",         [CELL_OK] = "ok",
-    [CELL_PARTIAL] = "partial",       [CELL_FAIL] = "fail",
-    [CELL_DENIED] = "denied",         [CELL_LEAK] = "leak",
-    [CELL_UNPROVEN] = "unproven",     [CELL_NO_DATA] = "no-data",
-    [CELL_PROBE_ERROR] = "probe-error", [CELL_NOT_PROBED] = "not-probed",
-    [CELL_GONE] = "gone",             [CELL_SKIPPED] = "skipped",
+    [CELL_ABSENT] = "absent",
+    [CELL_OK] = "ok",
+    [CELL_PARTIAL] = "partial",
+    [CELL_FAIL] = "fail",
+    [CELL_DENIED] = "denied",
+    [CELL_LEAK] = "leak",
+    [CELL_UNPROVEN] = "unproven",
+    [CELL_NO_DATA] = "no-data",
+    [CELL_PROBE_ERROR] = "probe-error",
+    [CELL_NOT_PROBED] = "not-probed",
+    [CELL_GONE] = "gone",
+    [CELL_SKIPPED] = "skipped",
     [CELL_NA] = "n/a",
 };
 
 /* What the rows of one cell add up to, while they are read. */
 struct tally {
     uint32_t passed, failed, ours, self, skipped;
-    uint32_t departed;             /* sources that left without a row here */
+    uint32_t departed;                      /* sources that left without a row here */
     uint32_t leaks, closed, open_questions; /* under deny */
 };
 
@@ -27,8 +33,8 @@ struct builder {
     const struct matrix_input *input;
     struct matrix *matrix;
     struct tally *tallies;
-    const struct matrix_row **order;  /* the rows by endpoint, for has_listener() */
-    bool *listens;                    /* per row of `order`: somebody connected to its endpoint */
+    const struct matrix_row **order; /* the rows by endpoint, for has_listener() */
+    bool *listens;                   /* per row of `order`: somebody connected to its endpoint */
 };
 
 const char *cell_state_name(enum cell_state state)
@@ -96,8 +102,7 @@ static void find_listeners(struct builder *builder)
 
     for (size_t i = 0; i < input->row_count; i++)
         builder->order[i] = &input->rows[i];
-    qsort(builder->order, input->row_count, sizeof(*builder->order),
-          by_endpoint_and_failure);
+    qsort(builder->order, input->row_count, sizeof(*builder->order), by_endpoint_and_failure);
     for (size_t start = 0, end; start < input->row_count; start = end) {
         bool listens = false;
         for (end = start; end < input->row_count &&
@@ -129,7 +134,8 @@ static void observe(struct matrix_cell *cell, const struct matrix_row *row)
 }
 
 /* Under deny a refusal counts as closed only where the endpoint is known to listen: then it was a
- * firewall's. Else it may be the target kernel's own RST, which would mean that the path is open. */
+ * firewall's. Else it may be the target kernel's own RST, which would mean that the path is open.
+ */
 static void tally_denied(struct tally *tally, const struct matrix_row *row, bool listens)
 {
     if (has_connected(row))

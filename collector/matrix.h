@@ -56,8 +56,8 @@ struct matrix_input {
     size_t source_count;
     const struct matrix_row *rows;
     size_t row_count;
-    const bool *scope;           /* service_count x column_count: the plan wants this pair */
-    const uint32_t *live_tasks;  /* per service: tasks with a live agent when the run was planned */
+    const bool *scope;          /* service_count x column_count: the plan wants this pair */
+    const uint32_t *live_tasks; /* per service: tasks with a live agent when the run was planned */
 };
 
 /* One way in which endpoints failed. */

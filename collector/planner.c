@@ -138,8 +138,8 @@ int planner_plan(const struct planner_input *input, struct plan *ret_plan, struc
         entries[i] = (struct entry){&input->tasks[i], i};
     qsort(entries, input->task_count, sizeof(*entries), by_service_and_name);
     for (size_t start = 0, end; start < input->task_count && r == 0; start = end) {
-        for (end = start + 1; end < input->task_count &&
-                              entries[end].task->service == entries[start].task->service;
+        for (end = start + 1;
+             end < input->task_count && entries[end].task->service == entries[start].task->service;
              end++)
             ;
         choose(input, entries + start, end - start, &plan);

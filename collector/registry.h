@@ -23,9 +23,9 @@ struct agent {
     size_t address_count, resolver_count, check_count;
     struct arena arena; /* owns the above */
 
-    uint32_t link; /* of the hub; 0 while lost */
-    uint64_t since_us;  /* first hello of this instance */
-    uint64_t change_us; /* when the link last went up or down */
+    uint32_t link;          /* of the hub; 0 while lost */
+    uint64_t since_us;      /* first hello of this instance */
+    uint64_t change_us;     /* when the link last went up or down */
     struct hub_ticket pull; /* held until there is work */
     int64_t pull_epoch;
     uint64_t pull_us;
@@ -43,7 +43,8 @@ struct registry {
 struct agent *registry_find(const struct registry *registry, const char *instance);
 
 /* Registers the agent, or takes note that it is back. `*ret_replaced` is an older instance of the
- * same task, out of the registry, for the caller to free; or NULL. NULL when the registry is full. */
+ * same task, out of the registry, for the caller to free; or NULL. NULL when the registry is full.
+ */
 struct agent *registry_hello(struct registry *registry, const struct proto_hello *hello,
                              uint32_t link, uint64_t now_us, struct agent **ret_replaced);
 

@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const source_states[] = {"open", "done", "departed", "missing", "late",
-                                            "dropped"};
+static const char *const source_states[] = {"open",    "done", "departed",
+                                            "missing", "late", "dropped"};
 
 const char *source_state_name(enum source_state state)
 {
@@ -68,8 +68,12 @@ struct matrix *run_matrix(const struct run *run)
 {
     struct matrix_source *sources = mem_array(run->source_count, sizeof(*sources));
     struct matrix_input input = {
-        .fleet = run->fleet, .sources = sources, .source_count = run->source_count,
-        .rows = run->rows, .row_count = run->row_count, .scope = run->plan.scope,
+        .fleet = run->fleet,
+        .sources = sources,
+        .source_count = run->source_count,
+        .rows = run->rows,
+        .row_count = run->row_count,
+        .scope = run->plan.scope,
         .live_tasks = run->plan.live_tasks,
     };
     struct matrix *matrix;
@@ -152,11 +156,14 @@ static size_t collect_tasks(const struct runs *runs, uint64_t now_us, struct pla
 static int plan_sources(struct runs *runs, struct run *run, const struct run_request *request,
                         uint64_t now_us, struct error *err)
 {
-    struct planner_task *tasks =
-        mem_array(HASH_COUNT(runs->registry->agents), sizeof(*tasks));
+    struct planner_task *tasks = mem_array(HASH_COUNT(runs->registry->agents), sizeof(*tasks));
     struct planner_input input = {
-        .fleet = run->fleet, .tasks = tasks, .from = &request->from, .to = &request->to,
-        .seed = store_seed(runs->store), .sample = runs->sample,
+        .fleet = run->fleet,
+        .tasks = tasks,
+        .from = &request->from,
+        .to = &request->to,
+        .seed = store_seed(runs->store),
+        .sample = runs->sample,
     };
     struct store_run last = {0};
     size_t capacity = 0;
@@ -231,8 +238,11 @@ static int store_plan(struct runs *runs, struct run *run)
         const struct run_source *source = &run->sources[i];
         columns[i] = numbers_json(source->columns, source->column_count);
         assignments[i] = (struct store_assignment){
-            .service = run->fleet->services[source->service].name, .task = source->task,
-            .instance = source->instance, .zone = source->zone, .columns = columns[i],
+            .service = run->fleet->services[source->service].name,
+            .task = source->task,
+            .instance = source->instance,
+            .zone = source->zone,
+            .columns = columns[i],
         };
     }
     r = store_put_run(runs->store, &run->record, assignments, run->source_count);
@@ -293,15 +303,21 @@ static void fill_target(const struct run *run, const struct run_source *source, 
     const struct fleet_check *check = fleet_column_check(run->fleet, column);
 
     *target = (struct proto_target){
-        .id = column, .check = check->type, .record = service->record, .names = service->names,
-        .name_count = service->name_count, .port = check->port, .timeout_ms = check->timeout_ms,
+        .id = column,
+        .check = check->type,
+        .record = service->record,
+        .names = service->names,
+        .name_count = service->name_count,
+        .port = check->port,
+        .timeout_ms = check->timeout_ms,
         .is_sibling = run->fleet->columns[column].service == source->service,
-        .path = check->path, .status = check->status,
+        .path = check->path,
+        .status = check->status,
     };
 }
 
-static void fill_assignment(const struct run *run, const struct run_source *source,
-                            uint64_t now_us, struct proto_message *message)
+static void fill_assignment(const struct run *run, const struct run_source *source, uint64_t now_us,
+                            struct proto_message *message)
 {
     struct proto_assignment *assignment = &message->assignment;
 
@@ -394,8 +410,7 @@ enum report_kind runs_classify(struct runs *runs, const struct proto_report *rep
 {
     struct match match = {.report = report};
     struct run *run;
-    const struct run_source *source =
-        find_source(runs, report->run, report->assignment, &run);
+    const struct run_source *source = find_source(runs, report->run, report->assignment, &run);
 
     if (source)
         return strcmp(source->instance, report->instance) == 0 && targets_are_planned(run, report)
@@ -412,18 +427,21 @@ static void add_row(struct run *run, uint32_t source, const struct proto_probe *
         return;
     mem_grow(&run->rows, run->row_count, &run->row_capacity, sizeof(*run->rows));
     run->rows[run->row_count++] = (struct matrix_row){
-        .source = source, .column = (uint32_t)probe->target,
-        .address = arena_strdup(&run->arena, probe->address), .port = (uint16_t)probe->port,
-        .phase = (uint8_t)probe->phase, .outcome = (uint8_t)probe->outcome,
-        .error = (uint16_t)probe->error, .status = (uint16_t)probe->status,
+        .source = source,
+        .column = (uint32_t)probe->target,
+        .address = arena_strdup(&run->arena, probe->address),
+        .port = (uint16_t)probe->port,
+        .phase = (uint8_t)probe->phase,
+        .outcome = (uint8_t)probe->outcome,
+        .error = (uint16_t)probe->error,
+        .status = (uint16_t)probe->status,
     };
 }
 
 /* Done once its last batch and all before it are stored. */
 static void update_source(struct run_source *source)
 {
-    if (source->state == SOURCE_OPEN && source->last_batch &&
-        source->batches >= source->last_batch)
+    if (source->state == SOURCE_OPEN && source->last_batch && source->batches >= source->last_batch)
         source->state = source->dropped ? SOURCE_DROPPED : SOURCE_DONE;
 }
 
@@ -473,8 +491,8 @@ static void name_the_missing(struct run *run)
         if (source->state != SOURCE_DONE)
             log_warn("run-source", "run=%lld service=%s task=%s state=%s",
                      (long long)run->record.id,
-                     LOG_QUOTE(run->fleet->services[source->service].name),
-                     LOG_QUOTE(source->task), source_state_name(source->state));
+                     LOG_QUOTE(run->fleet->services[source->service].name), LOG_QUOTE(source->task),
+                     source_state_name(source->state));
     }
 }
 
@@ -496,8 +514,8 @@ static int store_verdict(struct runs *runs, struct run *run, const struct matrix
             if (matrix_at(matrix, s, c)->state == CELL_ABSENT)
                 continue;
             view_cell(run, matrix, s, c, &json);
-            cells[cell_count++] = (struct store_cell){(int64_t)s, (int64_t)c,
-                                                      arena_strdup(&arena, buf_text(&json))};
+            cells[cell_count++] =
+                (struct store_cell){(int64_t)s, (int64_t)c, arena_strdup(&arena, buf_text(&json))};
         }
     r = store_judge_run(runs->store, &run->record, assignments, run->source_count, cells,
                         cell_count);

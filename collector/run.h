@@ -14,13 +14,13 @@
 #include "collector/registry.h"
 #include "collector/store.h"
 
-#define RUN_OPEN_MAX          16
-#define RUN_ROWS_MAX          4000000 /* attempts kept for one run's matrix */
-#define RUN_DEADLINE_MIN_MS   1000
-#define RUN_DEADLINE_MAX_MS   3600000
-#define RUN_SLACK_MS          4000 /* beyond time-outs and DNS, before a task counts as missing */
-#define RUN_RESUME_GRACE_MS   10000 /* after a restart: time for agents to come back */
-#define RUN_ASSIGNMENT_BYTES  (64 * 1024) /* estimated; larger ones are split */
+#define RUN_OPEN_MAX         16
+#define RUN_ROWS_MAX         4000000 /* attempts kept for one run's matrix */
+#define RUN_DEADLINE_MIN_MS  1000
+#define RUN_DEADLINE_MAX_MS  3600000
+#define RUN_SLACK_MS         4000  /* beyond time-outs and DNS, before a task counts as missing */
+#define RUN_RESUME_GRACE_MS  10000 /* after a restart: time for agents to come back */
+#define RUN_ASSIGNMENT_BYTES (64 * 1024) /* estimated; larger ones are split */
 
 enum source_state {
     SOURCE_OPEN,
@@ -56,8 +56,8 @@ struct run {
 
 struct run_request {
     struct options_list from, to;
-    const char *trigger;  /* manual, gate or schedule */
-    int64_t deadline_ms;  /* 0: what the checks need */
+    const char *trigger; /* manual, gate or schedule */
+    int64_t deadline_ms; /* 0: what the checks need */
 };
 
 struct runs {

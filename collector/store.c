@@ -44,14 +44,14 @@ enum statement {
     STATEMENT_COUNT
 };
 
-#define RUN_FIELDS                                                                                 \
-    "SELECT id, fleet, state, trigger, created_ms, deadline_ms, finished_ms, verdict, "            \
+#define RUN_FIELDS                                                                      \
+    "SELECT id, fleet, state, trigger, created_ms, deadline_ms, finished_ms, verdict, " \
     "incomplete, scope, live FROM run "
 
-#define ASSIGNMENT_FIELDS                                                                          \
-    "SELECT id, run, service, task, instance, zone, columns, state, "                              \
-    "(SELECT count(*) FROM batch WHERE batch.assignment = assignment.id), "                        \
-    "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), "             \
+#define ASSIGNMENT_FIELDS                                                              \
+    "SELECT id, run, service, task, instance, zone, columns, state, "                  \
+    "(SELECT count(*) FROM batch WHERE batch.assignment = assignment.id), "            \
+    "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), " \
     "(SELECT max(dropped) FROM batch WHERE batch.assignment = assignment.id) FROM assignment "
 
 static const char *const statements[STATEMENT_COUNT] = {
@@ -375,9 +375,9 @@ void store_run_deinit(struct store_run *run)
 
 static int put_assignment(struct store *store, int64_t run, struct store_assignment *assignment)
 {
-    int r = finish(store, bind(store, PUT_ASSIGNMENT, "isssss", run, assignment->service,
-                               assignment->task, assignment->instance, assignment->zone,
-                               assignment->columns));
+    int r = finish(store,
+                   bind(store, PUT_ASSIGNMENT, "isssss", run, assignment->service, assignment->task,
+                        assignment->instance, assignment->zone, assignment->columns));
 
     assignment->run = run;
     assignment->id = sqlite3_last_insert_rowid(store->db);
@@ -390,9 +390,9 @@ int store_put_run(struct store *store, struct store_run *run, struct store_assig
     int r = begin(store);
 
     if (r == 0)
-        r = finish(store, bind(store, PUT_RUN, "iisiiss", run->fleet, (int64_t)run->state,
-                               run->trigger, run->created_ms, run->deadline_ms, run->scope,
-                               run->live));
+        r = finish(store,
+                   bind(store, PUT_RUN, "iisiiss", run->fleet, (int64_t)run->state, run->trigger,
+                        run->created_ms, run->deadline_ms, run->scope, run->live));
     run->id = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; i < count && r == 0; i++)
         r = put_assignment(store, run->id, &assignments[i]);
@@ -579,11 +579,11 @@ void store_rollback(struct store *store)
 static int put_probe(struct store *store, int64_t assignment, const struct proto_probe *row,
                      bool is_late)
 {
-    return finish(store, bind(store, PUT_PROBE, "iissiisisiiiiisi", assignment, row->target,
-                              row->name, row->address, row->port, (int64_t)row->phase,
-                              outcome_name(row->outcome), row->error, row->local, row->resolve_us,
-                              row->connect_us, row->tls_us, row->exchange_us, row->status,
-                              row->detail, (int64_t)is_late));
+    return finish(store,
+                  bind(store, PUT_PROBE, "iissiisisiiiiisi", assignment, row->target, row->name,
+                       row->address, row->port, (int64_t)row->phase, outcome_name(row->outcome),
+                       row->error, row->local, row->resolve_us, row->connect_us, row->tls_us,
+                       row->exchange_us, row->status, row->detail, (int64_t)is_late));
 }
 
 static int put_resolution(struct store *store, int64_t assignment,
@@ -597,10 +597,9 @@ static int put_resolution(struct store *store, int64_t assignment,
         buf_put_json(&answers, row->answers[i]);
     }
     buf_putc(&answers, ']');
-    return finish(store, bind(store, PUT_RESOLUTION, "isssiiissi", assignment, row->name,
-                              row->type, outcome_name(row->outcome), row->rcode, row->ttl_s,
-                              row->time_us, row->resolver, buf_text(&answers),
-                              (int64_t)is_late));
+    return finish(store, bind(store, PUT_RESOLUTION, "isssiiissi", assignment, row->name, row->type,
+                              outcome_name(row->outcome), row->rcode, row->ttl_s, row->time_us,
+                              row->resolver, buf_text(&answers), (int64_t)is_late));
 }
 
 int store_put_report(struct store *store, const struct proto_report *report, bool is_late)

@@ -44,10 +44,10 @@ struct store_run {
     enum run_state state;
     char trigger[16];
     int64_t created_ms, deadline_ms, finished_ms; /* wall clock; finished 0 while open */
-    int verdict;        /* enum verdict; -1 while open */
+    int verdict;                                  /* enum verdict; -1 while open */
     bool is_incomplete;
-    char *scope;        /* JSON {from, to}; owned, may be NULL */
-    char *live;         /* JSON list: live tasks per service when it was planned; owned */
+    char *scope; /* JSON {from, to}; owned, may be NULL */
+    char *live;  /* JSON list: live tasks per service when it was planned; owned */
 };
 
 void store_run_deinit(struct store_run *run);
@@ -57,11 +57,11 @@ struct store_assignment {
     int64_t id;
     int64_t run;
     const char *service, *task, *instance, *zone; /* owned by the row's arena when read */
-    const char *columns; /* JSON list of the column ids it probes */
-    const char *state;   /* open, done, departed, missing, late, dropped */
-    int64_t batches;     /* stored so far */
-    int64_t last_batch;  /* the number of the last one, 0 while it is not stored */
-    int64_t dropped;     /* rows that the agent lost */
+    const char *columns;                          /* JSON list of the column ids it probes */
+    const char *state;                            /* open, done, departed, missing, late, dropped */
+    int64_t batches;                              /* stored so far */
+    int64_t last_batch; /* the number of the last one, 0 while it is not stored */
+    int64_t dropped;    /* rows that the agent lost */
 };
 
 /* Stores the run and its assignments at once, and fills in their ids. 0 or a negative errno. */
@@ -84,7 +84,8 @@ int store_judge_run(struct store *store, const struct store_run *run,
 int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
 
 typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
-/* Newest first, ids below `before` (0: all), at most `limit`; `only_open`: those without verdict. */
+/* Newest first, ids below `before` (0: all), at most `limit`; `only_open`: those without verdict.
+ */
 int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
                    store_run_fn fn, void *ctx);
 typedef void (*store_assignment_fn)(void *ctx, const struct store_assignment *assignment);

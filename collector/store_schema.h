@@ -15,7 +15,7 @@ static const char *const store_migrations[] = {
     "CREATE TABLE run ("
     " id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " fleet INTEGER NOT NULL REFERENCES fleet,"
-    " state INTEGER NOT NULL,"      /* enum run_state */
+    " state INTEGER NOT NULL," /* enum run_state */
     " trigger TEXT NOT NULL,"
     " created_ms INTEGER NOT NULL," /* wall clock, all _ms */
     " deadline_ms INTEGER NOT NULL,"

@@ -215,10 +215,12 @@ static void on_stored_task(void *ctx, const struct store_assignment *assignment)
 static void put_progress(const struct run *run, const struct task_list *list, struct buf *out)
 {
     uint64_t now = clock_mono_us();
-    int64_t left_ms = run && run->deadline_us > now ? (int64_t)((run->deadline_us - now) / 1000) : 0;
+    int64_t left_ms =
+        run && run->deadline_us > now ? (int64_t)((run->deadline_us - now) / 1000) : 0;
 
-    buf_printf(out, ",\"progress\":{\"tasks\":%zu,\"tasks_done\":%zu,\"probes\":%zu,"
-                    "\"deadline_in\":%lld}",
+    buf_printf(out,
+               ",\"progress\":{\"tasks\":%zu,\"tasks_done\":%zu,\"probes\":%zu,"
+               "\"deadline_in\":%lld}",
                list->total, list->settled, run ? run->row_count : 0, (long long)left_ms);
 }
 
@@ -403,8 +405,10 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
 {
     const struct run *run = runs_find(runs, record->id);
     const struct fleet_service *target = fleet_column_service(fleet, column);
-    struct pair pair = {.out = out, .source = fleet->services[source].name,
-                        .names = target->names, .name_count = target->name_count};
+    struct pair pair = {.out = out,
+                        .source = fleet->services[source].name,
+                        .names = target->names,
+                        .name_count = target->name_count};
 
     store_each_assignment(runs->store, record->id, keep_assignment, &pair);
     buf_puts(out, "{\"schema\":1,\"run\":");

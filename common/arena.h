@@ -11,7 +11,8 @@ struct arena {
     struct arena_block *blocks;
 };
 
-void *arena_alloc(struct arena *arena, size_t count, size_t size); /* zeroed, aligned for any type */
+void *arena_alloc(struct arena *arena, size_t count,
+                  size_t size); /* zeroed, aligned for any type */
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

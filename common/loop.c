@@ -255,8 +255,7 @@ static void run_deferred(struct loop *loop)
 int loop_run(struct loop *loop)
 {
     while (!loop->stopped) {
-        int count =
-            epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS_PER_TURN, wait_ms(loop));
+        int count = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS_PER_TURN, wait_ms(loop));
         if (count < 0 && errno != EINTR)
             return -errno;
         loop->now_us = clock_mono_us();

@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                       /* zeroed */
-void *mem_array(size_t count, size_t size);         /* zeroed, overflow-checked */
+void *mem_alloc(size_t size);                           /* zeroed */
+void *mem_array(size_t count, size_t size);             /* zeroed, overflow-checked */
 void *mem_resize(void *old, size_t count, size_t size); /* not zeroed, overflow-checked */
 char *mem_strdup(const char *text);
 void *mem_dup(const void *data, size_t size);

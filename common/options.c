@@ -176,8 +176,8 @@ void options_deinit(const struct option_spec *specs, size_t count, void *setting
 {
     for (size_t i = 0; i < count; i++)
         if (specs[i].type == OPTION_LIST)
-            options_list_deinit((struct options_list *)(void *)((char *)settings +
-                                                                specs[i].offset));
+            options_list_deinit(
+                (struct options_list *)(void *)((char *)settings + specs[i].offset));
 }
 
 void options_print_help(const struct option_spec *specs, size_t count)

@@ -1,4 +1,5 @@
-/* options: a program's settings as one table: flag, environment variable, type, range, default, help.
+/* options: a program's settings as one table: flag, environment variable, type, range, default,
+ * help.
  *
  * A flag beats its environment variable, which beats the default. `--name value` and
  * `--name=value` both work; a list may be given several times, or once with commas.
@@ -28,8 +29,8 @@ struct options_list {
 };
 
 struct option_spec {
-    const char *name;     /* without the dashes */
-    const char *env;      /* or NULL */
+    const char *name; /* without the dashes */
+    const char *env;  /* or NULL */
     enum option_type type;
     size_t offset;        /* of the field in the settings struct */
     const char *argument; /* as help shows it, e.g. URL */

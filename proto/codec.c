@@ -143,8 +143,8 @@ static int decode_item(const cJSON *item, const struct field *field, void *list,
 {
     switch (field->kind) {
     case FIELD_STRINGS:
-        return decode_string(item, field->item_max, field->name, arena,
-                             (const char **)list + index, err);
+        return decode_string(item, field->item_max, field->name, arena, (const char **)list + index,
+                             err);
     case FIELD_INTS:
         return decode_int(item, field, 0, INT64_MAX, (int64_t *)list + index, err);
     default:

@@ -39,8 +39,8 @@ struct field {
     bool is_optional;         /* may be missing: then zero, "" or empty */
 };
 
-/* The fields as members of an object, without the braces: `,"name":value` each. Rows are left out when
- * `without_rows`: the caller appends them. */
+/* The fields as members of an object, without the braces: `,"name":value` each. Rows are left out
+ * when `without_rows`: the caller appends them. */
 void codec_encode(struct buf *out, const struct field *fields, const void *message,
                   bool without_rows);
 

@@ -19,12 +19,12 @@ enum proto_outcome {
     OUTCOME_OK,
 
     /* resolve */
-    OUTCOME_NXDOMAIN,    /* the server says: no such name (RFC 1035 rcode 3) */
-    OUTCOME_NODATA,      /* the name exists, without this record type (RFC 2308) */
-    OUTCOME_SERVFAIL,    /* rcode 2 */
-    OUTCOME_DNS_REFUSED, /* rcode 5 */
-    OUTCOME_DNS_ERROR,   /* any other rcode, or an answer that does not parse */
-    OUTCOME_DNS_TIMEOUT, /* no server answered in time */
+    OUTCOME_NXDOMAIN,        /* the server says: no such name (RFC 1035 rcode 3) */
+    OUTCOME_NODATA,          /* the name exists, without this record type (RFC 2308) */
+    OUTCOME_SERVFAIL,        /* rcode 2 */
+    OUTCOME_DNS_REFUSED,     /* rcode 5 */
+    OUTCOME_DNS_ERROR,       /* any other rcode, or an answer that does not parse */
+    OUTCOME_DNS_TIMEOUT,     /* no server answered in time */
     OUTCOME_DNS_UNREACHABLE, /* the resolver's host refused or could not be reached */
 
     /* connect and later */

@@ -9,30 +9,50 @@
 
 #define PROTO_DEPTH_MAX 6
 
-#define STRING(type, member, limit)                                                                \
-    {.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member), .max = (limit)}
-#define OPTIONAL_STRING(type, member, limit)                                                       \
-    {.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member),               \
-     .max = (limit), .is_optional = true}
+#define STRING(type, member, limit)                                                     \
+    {                                                                                   \
+        .name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member), \
+        .max = (limit)                                                                  \
+    }
+#define OPTIONAL_STRING(type, member, limit)                                            \
+    {                                                                                   \
+        .name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member), \
+        .max = (limit), .is_optional = true                                             \
+    }
 #define INT(type, member, low, high)                                                               \
-    {.name = #member, .kind = FIELD_INT, .offset = offsetof(struct type, member), .min = (low),    \
-     .max = (high)}
-#define BOOL(type, key, member)                                                                    \
-    {.name = (key), .kind = FIELD_BOOL, .offset = offsetof(struct type, member),                   \
-     .is_optional = true}
-#define KIND(type, member, what)                                                                   \
-    {.name = #member, .kind = (what), .offset = offsetof(struct type, member)}
-#define STRINGS(type, key, member, count, items, bytes)                                            \
-    {.name = (key), .kind = FIELD_STRINGS, .offset = offsetof(struct type, member),                \
-     .count_offset = offsetof(struct type, count), .max = (items), .item_max = (bytes)}
-#define INTS(type, key, member, count, items)                                                      \
-    {.name = (key), .kind = FIELD_INTS, .offset = offsetof(struct type, member),                   \
-     .count_offset = offsetof(struct type, count), .max = (items)}
-#define ROWS(type, key, member, count, row, table)                                                 \
-    {.name = (key), .kind = FIELD_ROWS, .offset = offsetof(struct type, member),                   \
-     .count_offset = offsetof(struct type, count), .max = PROTO_ROWS_MAX,                          \
-     .row_size = sizeof(struct row), .rows = (table)}
-#define END {.name = NULL}
+    {                                                                                              \
+        .name = #member, .kind = FIELD_INT, .offset = offsetof(struct type, member), .min = (low), \
+        .max = (high)                                                                              \
+    }
+#define BOOL(type, key, member)                                                     \
+    {                                                                               \
+        .name = (key), .kind = FIELD_BOOL, .offset = offsetof(struct type, member), \
+        .is_optional = true                                                         \
+    }
+#define KIND(type, member, what)                                                 \
+    {                                                                            \
+        .name = #member, .kind = (what), .offset = offsetof(struct type, member) \
+    }
+#define STRINGS(type, key, member, count, items, bytes)                                   \
+    {                                                                                     \
+        .name = (key), .kind = FIELD_STRINGS, .offset = offsetof(struct type, member),    \
+        .count_offset = offsetof(struct type, count), .max = (items), .item_max = (bytes) \
+    }
+#define INTS(type, key, member, count, items)                                       \
+    {                                                                               \
+        .name = (key), .kind = FIELD_INTS, .offset = offsetof(struct type, member), \
+        .count_offset = offsetof(struct type, count), .max = (items)                \
+    }
+#define ROWS(type, key, member, count, row, table)                                  \
+    {                                                                               \
+        .name = (key), .kind = FIELD_ROWS, .offset = offsetof(struct type, member), \
+        .count_offset = offsetof(struct type, count), .max = PROTO_ROWS_MAX,        \
+        .row_size = sizeof(struct row), .rows = (table)                             \
+    }
+#define END          \
+    {                \
+        .name = NULL \
+    }
 
 #define MICROSECONDS_MAX INT64_C(3600000000)
 

@@ -31,22 +31,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTO_VERSION      1
-#define PROTO_MESSAGE_MAX  (128 * 1024) /* bytes encoded */
-#define PROTO_WIRE_MAX     (256 * 1024) /* NNG's own limit: what is larger never reaches us */
-#define PROTO_PULL_MAX_MS  45000        /* load balancers cut idle streams at 60 s */
-#define PROTO_NAME_MAX     255          /* bytes: service, task, cluster, instance, zone */
-#define PROTO_HOST_MAX     253          /* bytes: a discovery name (RFC 1035 section 2.3.4) */
-#define PROTO_PATH_MAX     1024         /* bytes: an HTTP path */
-#define PROTO_TEXT_MAX     200          /* bytes: a detail for a person */
-#define PROTO_ROWS_MAX     2048         /* targets, probes or resolutions in one message */
-#define PROTO_NAMES_MAX    8            /* discovery names of one service */
-#define PROTO_ANSWERS_MAX  128          /* records of one resolution */
-#define PROTO_GOT_MAX      64           /* assignments that a pull names as received */
-#define PROTO_TIMEOUT_MAX  60000        /* ms: one attempt */
-#define PROTO_DNS_RATE     100          /* queries a second that an agent sends at most ... */
-#define PROTO_DNS_MS       3000         /* ... and how long one may take: the collector waits for it */
-#define PROTO_ID_MAX       INT64_C(9007199254740991)
+#define PROTO_VERSION     1
+#define PROTO_MESSAGE_MAX (128 * 1024) /* bytes encoded */
+#define PROTO_WIRE_MAX    (256 * 1024) /* NNG's own limit: what is larger never reaches us */
+#define PROTO_PULL_MAX_MS 45000        /* load balancers cut idle streams at 60 s */
+#define PROTO_NAME_MAX    255          /* bytes: service, task, cluster, instance, zone */
+#define PROTO_HOST_MAX    253          /* bytes: a discovery name (RFC 1035 section 2.3.4) */
+#define PROTO_PATH_MAX    1024         /* bytes: an HTTP path */
+#define PROTO_TEXT_MAX    200          /* bytes: a detail for a person */
+#define PROTO_ROWS_MAX    2048         /* targets, probes or resolutions in one message */
+#define PROTO_NAMES_MAX   8            /* discovery names of one service */
+#define PROTO_ANSWERS_MAX 128          /* records of one resolution */
+#define PROTO_GOT_MAX     64           /* assignments that a pull names as received */
+#define PROTO_TIMEOUT_MAX 60000        /* ms: one attempt */
+#define PROTO_DNS_RATE    100          /* queries a second that an agent sends at most ... */
+#define PROTO_DNS_MS      3000 /* ... and how long one may take: the collector waits for it */
+#define PROTO_ID_MAX      INT64_C(9007199254740991)
 
 enum proto_type {
     PROTO_HELLO,
@@ -62,15 +62,15 @@ enum proto_type {
 };
 
 struct proto_hello {
-    const char *cluster;  /* ECS cluster name or ARN; "" outside ECS */
-    const char *service;  /* as the fleet file names it */
-    const char *task;     /* unique within (cluster, service) */
-    const char *instance; /* 16 hex digits, new at each start of the agent */
-    const char *version;  /* of the agent, e.g. 0.1.0 */
-    const char *zone;     /* availability zone, "" if unknown */
-    const char *mode;     /* network mode: awsvpc, host, bridge, none, or "" if unknown */
-    const char *revision; /* task definition family:revision, "" if unknown */
-    const char *auth;     /* reserved for an authenticated identity; "" in version 1 */
+    const char *cluster;    /* ECS cluster name or ARN; "" outside ECS */
+    const char *service;    /* as the fleet file names it */
+    const char *task;       /* unique within (cluster, service) */
+    const char *instance;   /* 16 hex digits, new at each start of the agent */
+    const char *version;    /* of the agent, e.g. 0.1.0 */
+    const char *zone;       /* availability zone, "" if unknown */
+    const char *mode;       /* network mode: awsvpc, host, bridge, none, or "" if unknown */
+    const char *revision;   /* task definition family:revision, "" if unknown */
+    const char *auth;       /* reserved for an authenticated identity; "" in version 1 */
     const char **addresses; /* global addresses of the network namespace; at most 32 */
     size_t address_count;
     const char **resolvers; /* as /etc/resolv.conf names them; at most 8 */
@@ -87,28 +87,29 @@ struct proto_welcome {
 
 struct proto_pull {
     const char *instance;
-    int64_t epoch; /* counts up from 1: the newest pull of an instance is the one that is answered */
+    int64_t
+        epoch; /* counts up from 1: the newest pull of an instance is the one that is answered */
     const int64_t *got; /* ids of the latest assignments received, so that none is sent twice */
     size_t got_count;
 };
 
 /* One (service, check) for the agent to try: resolve its names, connect to every endpoint. */
 struct proto_target {
-    int64_t id;           /* the run's column, 0 to 65535 */
-    const char *check;    /* tcp, http, ... */
-    const char *record;   /* A (with AAAA) or SRV */
-    const char **names;   /* discovery names, at most PROTO_NAMES_MAX */
+    int64_t id;         /* the run's column, 0 to 65535 */
+    const char *check;  /* tcp, http, ... */
+    const char *record; /* A (with AAAA) or SRV */
+    const char **names; /* discovery names, at most PROTO_NAMES_MAX */
     size_t name_count;
-    int64_t port;         /* 1 to 65535; 0 with SRV: from the record */
-    int64_t timeout_ms;   /* one attempt, connect to the last byte; 1 to PROTO_TIMEOUT_MAX */
-    bool is_sibling;      /* the agent's own service: leave out its own addresses */
-    const char *path;     /* http: the request target */
-    const char *status;   /* http: expected statuses, "200-299,404" */
+    int64_t port;       /* 1 to 65535; 0 with SRV: from the record */
+    int64_t timeout_ms; /* one attempt, connect to the last byte; 1 to PROTO_TIMEOUT_MAX */
+    bool is_sibling;    /* the agent's own service: leave out its own addresses */
+    const char *path;   /* http: the request target */
+    const char *status; /* http: expected statuses, "200-299,404" */
 };
 
 struct proto_assignment {
-    int64_t id;  /* unique in the collector's store */
-    int64_t run; /* run id */
+    int64_t id;          /* unique in the collector's store */
+    int64_t run;         /* run id */
     int64_t deadline_ms; /* the rest of the run's time, from the receipt of this message */
     struct proto_target *targets;
     size_t target_count;
@@ -119,11 +120,12 @@ struct proto_resolution {
     const char *name;
     const char *type; /* A, AAAA, SRV */
     enum proto_outcome outcome;
-    int64_t rcode;   /* -1: no answer came */
-    int64_t ttl_s;   /* the smallest in the answer; -1 without records */
-    int64_t time_us; /* query to answer */
+    int64_t rcode;        /* -1: no answer came */
+    int64_t ttl_s;        /* the smallest in the answer; -1 without records */
+    int64_t time_us;      /* query to answer */
     const char *resolver; /* the first configured server; "" if unknown */
-    const char **answers; /* addresses, or "priority weight port target"; at most PROTO_ANSWERS_MAX */
+    const char *
+        *answers; /* addresses, or "priority weight port target"; at most PROTO_ANSWERS_MAX */
     size_t answer_count;
 };
 
@@ -135,14 +137,14 @@ struct proto_probe {
     int64_t port;
     enum proto_phase phase; /* the last phase that was entered */
     enum proto_outcome outcome;
-    int64_t error;       /* errno, 0 if none */
-    const char *local;   /* local address and port, "" if never bound */
-    int64_t resolve_us;  /* time in each phase; -1: not entered */
+    int64_t error;      /* errno, 0 if none */
+    const char *local;  /* local address and port, "" if never bound */
+    int64_t resolve_us; /* time in each phase; -1: not entered */
     int64_t connect_us;
     int64_t tls_us;
     int64_t exchange_us;
-    int64_t status;      /* HTTP status, 0 if none */
-    const char *detail;  /* a few words for a person, "" mostly; at most PROTO_TEXT_MAX */
+    int64_t status;     /* HTTP status, 0 if none */
+    const char *detail; /* a few words for a person, "" mostly; at most PROTO_TEXT_MAX */
 };
 
 struct proto_report {

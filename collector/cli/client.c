@@ -48,10 +48,11 @@ static int set_url(struct client *client, const char *url, struct error *err)
         return 0;
     }
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return error_set(err, -EINVAL,
-                         "the collector's URL is '%.80s'; expected http://HOST:PORT, https://... or "
-                         "unix:///PATH",
-                         url);
+        return error_set(
+            err, -EINVAL,
+            "the collector's URL is '%.80s'; expected http://HOST:PORT, https://... or "
+            "unix:///PATH",
+            url);
     client->base = mem_strdup(url);
     while (length && client->base[length - 1] == '/')
         client->base[--length] = '\0';
@@ -131,7 +132,8 @@ int client_call(struct client *client, const char *path, const char *body,
         return r;
     answer = json_parse(buf_text(&client->answer), client->answer.length, ANSWER_DEPTH_MAX, &why);
     if (!answer)
-        return error_set(err, -EIO, "%.200s answered with status %ld and no JSON: is this canreach?",
+        return error_set(err, -EIO,
+                         "%.200s answered with status %ld and no JSON: is this canreach?",
                          client->url, status);
     if (status >= 200 && status < 300) {
         *ret_answer = answer;
@@ -151,8 +153,8 @@ const char *client_escape(const char *text, char *out, unsigned long size)
         if (isalnum((unsigned char)*text) || strchr("-._~", *text))
             out[used++] = *text;
         else
-            used += (unsigned long)snprintf(out + used, size - used, "%%%02X",
-                                            (unsigned char)*text);
+            used +=
+                (unsigned long)snprintf(out + used, size - used, "%%%02X", (unsigned char)*text);
     out[used] = '\0';
     return out;
 }

@@ -4,15 +4,16 @@
 
 #include "common/error.h"
 
-#define CLIENT_URL_DEFAULT   "http://127.0.0.1:7780"
-#define CLIENT_ANSWER_MAX    (256 * 1024 * 1024) /* bytes */
-#define CLIENT_CONNECT_MS    5000
-#define CLIENT_TIMEOUT_MS    60000
+#define CLIENT_URL_DEFAULT "http://127.0.0.1:7780"
+#define CLIENT_ANSWER_MAX  (256 * 1024 * 1024) /* bytes */
+#define CLIENT_CONNECT_MS  5000
+#define CLIENT_TIMEOUT_MS  60000
 
 struct cJSON;
 struct client;
 
-/* `url`: http://, https:// or unix:///PATH; NULL: CANREACH_URL, else the default. NULL with `err`. */
+/* `url`: http://, https:// or unix:///PATH; NULL: CANREACH_URL, else the default. NULL with `err`.
+ */
 struct client *client_new(const char *url, struct error *err);
 struct client *client_free(struct client *client);
 const char *client_url(const struct client *client);

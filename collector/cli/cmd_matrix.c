@@ -18,7 +18,7 @@ struct grid {
     struct column {
         const char *target, *check;
         bool is_only_check; /* then the check is left out of its label */
-    } *columns;
+    } * columns;
     size_t row_count, column_count, row_capacity, column_capacity;
     const cJSON **cells; /* rows x columns, NULL where there is none */
 };
@@ -213,7 +213,9 @@ int matrix_print(const struct cJSON *document)
     print_pairs(&grid);
     grid_deinit(&grid);
     printf("\nrun %s: ", json_string(run, "id", "?"));
-    print_coloured(status == EXIT_PASS ? GREEN : status == EXIT_FAIL ? RED : YELLOW,
+    print_coloured(status == EXIT_PASS   ? GREEN
+                   : status == EXIT_FAIL ? RED
+                                         : YELLOW,
                    verdict ? verdict : "not judged yet", SIZE_MAX);
     if (json_bool(run, "incomplete", false))
         printf(", incomplete: not every task reported (canreach runs %s)",
@@ -229,7 +231,8 @@ int cmd_matrix(int argc, char **argv)
     struct options_list words = {0};
     char path[128], run[64];
     CLEANUP_JSON cJSON *document = NULL;
-    int status = command_parse("matrix", specs, ARRAY_SIZE(specs), &settings, argc, argv, &words, 1);
+    int status =
+        command_parse("matrix", specs, ARRAY_SIZE(specs), &settings, argc, argv, &words, 1);
 
     client_escape(words.count ? words.items[0] : "last", run, sizeof(run));
     options_list_deinit(&words);

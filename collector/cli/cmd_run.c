@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#define POLL_MIN_MS   10
-#define POLL_MAX_MS   200
-#define LOST_MS       15000 /* without an answer from the collector: give up */
+#define POLL_MIN_MS 10
+#define POLL_MAX_MS 200
+#define LOST_MS     15000 /* without an answer from the collector: give up */
 
 struct settings {
     struct common_settings common;

@@ -142,14 +142,13 @@ static void print_pair(const cJSON *document)
     print_coloured(print_state_colour(state), state, SIZE_MAX);
     printf("\n  run %s of %s, expected: %s, %lld of %lld attempts failed, %lld tasks probed\n",
            json_string(run, "id", "?"), json_string(run, "started", "?"),
-           json_string(cell, "expected", "?"),
-           (long long)json_int(cell, "failed", 0, INT32_MAX, 0),
+           json_string(cell, "expected", "?"), (long long)json_int(cell, "failed", 0, INT32_MAX, 0),
            (long long)json_int(cell, "probes", 0, INT32_MAX, 0),
            (long long)json_int(cell, "tasks", 0, INT32_MAX, 0));
     if (cJSON_GetArraySize(attempts) == 0) {
-        printf("\nNo attempt was made: %s\n",
-               strcmp(state, "no-data") == 0 ? "no task of the source reported"
-                                             : "the plan left this pair out");
+        printf("\nNo attempt was made: %s\n", strcmp(state, "no-data") == 0
+                                                  ? "no task of the source reported"
+                                                  : "the plan left this pair out");
         return;
     }
     print_resolutions(cJSON_GetObjectItemCaseSensitive(document, "resolutions"));
@@ -167,8 +166,7 @@ static int show(const struct settings *settings, const char *source, const char 
     snprintf(path, sizeof(path), "/api/v1/runs/%s/pairs/%s/%s%s%s",
              client_escape(settings->run, run, sizeof(run)),
              client_escape(source, from, sizeof(from)), client_escape(name, to, sizeof(to)),
-             colon ? "?check=" : "",
-             client_escape(colon ? colon + 1 : "", check, sizeof(check)));
+             colon ? "?check=" : "", client_escape(colon ? colon + 1 : "", check, sizeof(check)));
     status = command_get("why", &settings->common, path, &document);
     if (status >= 0)
         return status;
@@ -176,8 +174,8 @@ static int show(const struct settings *settings, const char *source, const char 
         print_json(document);
     else
         print_pair(document);
-    return pair_status(document,
-                       json_string(cJSON_GetObjectItemCaseSensitive(document, "cell"), "state", ""));
+    return pair_status(
+        document, json_string(cJSON_GetObjectItemCaseSensitive(document, "cell"), "state", ""));
 }
 
 int cmd_why(int argc, char **argv)

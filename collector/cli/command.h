@@ -25,14 +25,28 @@ struct common_settings {
     bool help;
 };
 
-#define COMMON_OPTIONS                                                                             \
-    {"url", NULL, OPTION_STRING, offsetof(struct common_settings, url), "URL", NULL, 0, 0,         \
-     "the collector: http://..., https://... or unix:///PATH (CANREACH_URL)"},                     \
-        {"output", NULL, OPTION_STRING, offsetof(struct common_settings, output), "FORMAT",        \
-         "table", 0, 0, "-o: table or json"},                                                      \
-    {                                                                                              \
-        "help", NULL, OPTION_FLAG, offsetof(struct common_settings, help), NULL, NULL, 0, 0,       \
-            "print this and exit"                                                                  \
+#define COMMON_OPTIONS                                                                       \
+    {"url",                                                                                  \
+     NULL,                                                                                   \
+     OPTION_STRING,                                                                          \
+     offsetof(struct common_settings, url),                                                  \
+     "URL",                                                                                  \
+     NULL,                                                                                   \
+     0,                                                                                      \
+     0,                                                                                      \
+     "the collector: http://..., https://... or unix:///PATH (CANREACH_URL)"},               \
+        {"output",                                                                           \
+         NULL,                                                                               \
+         OPTION_STRING,                                                                      \
+         offsetof(struct common_settings, output),                                           \
+         "FORMAT",                                                                           \
+         "table",                                                                            \
+         0,                                                                                  \
+         0,                                                                                  \
+         "-o: table or json"},                                                               \
+    {                                                                                        \
+        "help", NULL, OPTION_FLAG, offsetof(struct common_settings, help), NULL, NULL, 0, 0, \
+            "print this and exit"                                                            \
     }
 
 /* Parses the options of a subcommand; argv[0] is its name. Returns -1 to go on, else the exit

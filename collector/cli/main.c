@@ -46,7 +46,7 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
     if (options_parse(specs, count, settings, argc, argv, positional, &err) < 0)
         return command_error(name, EXIT_USAGE, "%s", err.text);
     if (common->help) {
-        char *words[] = {(char *)(uintptr_t)"help", argv[0]};
+        char *words[] = {(char *)(uintptr_t) "help", argv[0]};
         return cmd_help(2, words);
     }
     if (strcmp(common->output, "table") != 0 && strcmp(common->output, "json") != 0)

@@ -70,9 +70,9 @@ enum colour print_state_colour(const char *state)
         const char *state;
         enum colour colour;
     } colours[] = {
-        {"ok", GREEN},         {"denied", GREEN},     {"fail", RED},       {"leak", RED},
-        {"partial", YELLOW},   {"unproven", YELLOW},  {"no-data", YELLOW}, {"probe-error", YELLOW},
-        {"gone", DIM},         {"skipped", DIM},      {"n/a", DIM},        {"not-probed", DIM},
+        {"ok", GREEN},       {"denied", GREEN},    {"fail", RED},       {"leak", RED},
+        {"partial", YELLOW}, {"unproven", YELLOW}, {"no-data", YELLOW}, {"probe-error", YELLOW},
+        {"gone", DIM},       {"skipped", DIM},     {"n/a", DIM},        {"not-probed", DIM},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(colours); i++)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GAP          2
-#define COLUMN_MIN   8 /* a column is not cut below this */
-#define COLUMN_MAX   60
+#define GAP        2
+#define COLUMN_MIN 8 /* a column is not cut below this */
+#define COLUMN_MAX 60
 
 void table_init(struct table *table, size_t columns)
 {

@@ -1,4 +1,5 @@
-/* Any bytes decode or are refused; what decodes encodes again, and then decodes to the same text. */
+/* Any bytes decode or are refused; what decodes encodes again, and then decodes to the same text.
+ */
 #include "proto/proto.h"
 #include "tests/fuzz/fuzz.h"
 

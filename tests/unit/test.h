@@ -14,10 +14,10 @@
 #define RUN_TESTS(tests) cmocka_run_group_tests(tests, NULL, NULL)
 
 /* `haystack` holds `needle`; says both when it does not. */
-#define assert_contains(haystack, needle)                                                          \
-    do {                                                                                           \
-        if (!strstr(haystack, needle))                                                             \
-            fail_msg("\"%s\" is not in \"%s\"", needle, haystack);                                 \
+#define assert_contains(haystack, needle)                          \
+    do {                                                           \
+        if (!strstr(haystack, needle))                             \
+            fail_msg("\"%s\" is not in \"%s\"", needle, haystack); \
     } while (0)
 
 #endif

@@ -7,12 +7,11 @@ static struct dns_record records[DNSMSG_ANSWERS_MAX];
 static struct dns_answer answer = {.records = records};
 
 /* api.x IN A, with a CNAME on the way, two addresses, and pointers. */
-static const uint8_t chain[] =
-    "\x12\x34\x81\x80\0\1\0\3\0\0\0\0"
-    "\3api\1x\0\0\1\0\1"
-    "\xc0\x0c\0\5\0\1\0\0\0\x1e\0\4\1b\xc0\x10"
-    "\1b\xc0\x10\0\1\0\1\0\0\0\x0a\0\4\x0a\0\0\1"
-    "\1b\xc0\x10\0\1\0\1\0\0\0\x3c\0\4\x0a\0\0\2";
+static const uint8_t chain[] = "\x12\x34\x81\x80\0\1\0\3\0\0\0\0"
+                               "\3api\1x\0\0\1\0\1"
+                               "\xc0\x0c\0\5\0\1\0\0\0\x1e\0\4\1b\xc0\x10"
+                               "\1b\xc0\x10\0\1\0\1\0\0\0\x0a\0\4\x0a\0\0\1"
+                               "\1b\xc0\x10\0\1\0\1\0\0\0\x3c\0\4\x0a\0\0\2";
 
 static void test_chain(void **state)
 {
@@ -76,8 +75,8 @@ static void test_hostile_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chain),  cmocka_unit_test(test_every_truncation_is_refused),
-        cmocka_unit_test(test_srv),    cmocka_unit_test(test_rcodes),
+        cmocka_unit_test(test_chain),         cmocka_unit_test(test_every_truncation_is_refused),
+        cmocka_unit_test(test_srv),           cmocka_unit_test(test_rcodes),
         cmocka_unit_test(test_hostile_names),
     };
     return RUN_TESTS(tests);

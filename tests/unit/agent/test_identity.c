@@ -12,10 +12,13 @@
 /* The shape of the vendor's documented example. */
 static const char fargate[] =
     "{\"Cluster\":\"arn:aws:ecs:us-west-2:111122223333:cluster/default\","
-    "\"TaskARN\":\"arn:aws:ecs:us-west-2:111122223333:task/default/e9028f8d5d8e4f258373e7b93ce9a3c3\","
-    "\"Family\":\"web\",\"Revision\":\"7\",\"ServiceName\":\"web\",\"AvailabilityZone\":\"us-west-2d\","
+    "\"TaskARN\":\"arn:aws:ecs:us-west-2:111122223333:task/default/"
+    "e9028f8d5d8e4f258373e7b93ce9a3c3\","
+    "\"Family\":\"web\",\"Revision\":\"7\",\"ServiceName\":\"web\",\"AvailabilityZone\":\"us-west-"
+    "2d\","
     "\"LaunchType\":\"FARGATE\",\"Containers\":["
-    "{\"Name\":\"~internal~ecs~pause\",\"Type\":\"CNI_PAUSE\",\"Networks\":[{\"NetworkMode\":\"none\"}]},"
+    "{\"Name\":\"~internal~ecs~pause\",\"Type\":\"CNI_PAUSE\",\"Networks\":[{\"NetworkMode\":"
+    "\"none\"}]},"
     "{\"Name\":\"app\",\"Type\":\"NORMAL\",\"Networks\":[{\"NetworkMode\":\"awsvpc\","
     "\"IPv4Addresses\":[\"10.0.0.61\"]}]}]}";
 
@@ -48,7 +51,8 @@ static void test_older_platform_names_the_group(void **state)
 
 static void test_garbage(void **state)
 {
-    static const char *const texts[] = {"", "[]", "null", "{\"Containers\":5}", "{\"TaskARN\":[1]}"};
+    static const char *const texts[] = {"", "[]", "null", "{\"Containers\":5}",
+                                        "{\"TaskARN\":[1]}"};
     struct identity identity = {0};
     struct error err;
 
@@ -114,8 +118,10 @@ static void test_without_a_service(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fargate),  cmocka_unit_test(test_older_platform_names_the_group),
-        cmocka_unit_test(test_garbage),  cmocka_unit_test(test_endpoint),
+        cmocka_unit_test(test_fargate),
+        cmocka_unit_test(test_older_platform_names_the_group),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_endpoint),
         cmocka_unit_test(test_without_a_service),
     };
     return RUN_TESTS(tests);

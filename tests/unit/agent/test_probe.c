@@ -93,8 +93,11 @@ static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 static struct probe http(struct peer *peer, uint64_t timeout_us)
 {
-    struct probe_plan plan = {.check = PROBE_HTTP, .timeout_us = timeout_us, .request = request,
-                              .request_length = sizeof(request) - 1, .status = "200-299"};
+    struct probe_plan plan = {.check = PROBE_HTTP,
+                              .timeout_us = timeout_us,
+                              .request = request,
+                              .request_length = sizeof(request) - 1,
+                              .status = "200-299"};
     struct probe probe;
 
     start(peer);
@@ -216,12 +219,17 @@ static void test_http_reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tcp),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tcp),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_local_error_is_ours),
-        cmocka_unit_test(test_http),          cmocka_unit_test(test_http_byte_by_byte),
-        cmocka_unit_test(test_http_status),   cmocka_unit_test(test_http_hang),
-        cmocka_unit_test(test_http_not_http), cmocka_unit_test(test_http_closed_without_answer),
-        cmocka_unit_test(test_http_cut_short), cmocka_unit_test(test_http_reset),
+        cmocka_unit_test(test_http),
+        cmocka_unit_test(test_http_byte_by_byte),
+        cmocka_unit_test(test_http_status),
+        cmocka_unit_test(test_http_hang),
+        cmocka_unit_test(test_http_not_http),
+        cmocka_unit_test(test_http_closed_without_answer),
+        cmocka_unit_test(test_http_cut_short),
+        cmocka_unit_test(test_http_reset),
     };
     return RUN_TESTS(tests);
 }

@@ -3,9 +3,19 @@
 #include "tests/unit/test.h"
 
 static const struct proto_probe probe = {
-    .target = 1, .name = "api.shop.local", .address = "10.0.0.1", .port = 80, .phase = PHASE_CONNECT,
-    .outcome = OUTCOME_REFUSED, .error = 111, .local = "", .resolve_us = 1, .connect_us = 2,
-    .tls_us = -1, .exchange_us = -1, .detail = "",
+    .target = 1,
+    .name = "api.shop.local",
+    .address = "10.0.0.1",
+    .port = 80,
+    .phase = PHASE_CONNECT,
+    .outcome = OUTCOME_REFUSED,
+    .error = 111,
+    .local = "",
+    .resolve_us = 1,
+    .connect_us = 2,
+    .tls_us = -1,
+    .exchange_us = -1,
+    .detail = "",
 };
 
 static void decode(const struct spool_batch *batch, struct proto_message *message)
@@ -128,8 +138,11 @@ static void test_longest_row(void **state)
     struct spool_writer writer;
     char text[300];
     const char *answers[PROTO_ANSWERS_MAX];
-    struct proto_resolution row = {.name = "x", .type = "SRV", .outcome = OUTCOME_OK,
-                                   .resolver = "", .answers = answers,
+    struct proto_resolution row = {.name = "x",
+                                   .type = "SRV",
+                                   .outcome = OUTCOME_OK,
+                                   .resolver = "",
+                                   .answers = answers,
                                    .answer_count = PROTO_ANSWERS_MAX};
 
     (void)state;

@@ -29,8 +29,8 @@ static void test_run_requests(void **state)
     (void)state;
     accepts("", 0, 0, 0);
     accepts("{}", 0, 0, 0);
-    accepts("{\"from\":[\"a\",\"b\"],\"to\":[\"c:tcp\"],\"trigger\":\"gate\",\"deadline\":\"30s\"}", 2,
-            1, 30000);
+    accepts("{\"from\":[\"a\",\"b\"],\"to\":[\"c:tcp\"],\"trigger\":\"gate\",\"deadline\":\"30s\"}",
+            2, 1, 30000);
     accepts("{\"from\":null,\"deadline\":5000}", 0, 0, 5000);
     refuses("unknown member 'form'", "{\"form\":[]}");
     refuses("'from' is not a list", "{\"from\":\"a\"}");

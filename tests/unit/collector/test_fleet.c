@@ -91,8 +91,8 @@ static void test_without_expect_every_pair_is_expected(void **state)
 
 static void test_json_reads_the_same(void **state)
 {
-    struct fleet *fleet = fixture_fleet(
-        "{\n\t\"fleet\": \"j\", \"namespace\": \"x.local\",\n\t\"services\": {\"a\": {\"port\": 80}}}");
+    struct fleet *fleet = fixture_fleet("{\n\t\"fleet\": \"j\", \"namespace\": "
+                                        "\"x.local\",\n\t\"services\": {\"a\": {\"port\": 80}}}");
     CLEANUP_BUF struct buf json = BUF_INIT(BUF_UNBOUNDED);
 
     (void)state;
@@ -122,13 +122,15 @@ static void test_errors_say_where_and_what(void **state)
     says("error: port is '70000'; expected a number from 1 to 65535",
          "namespace: x\nservices: {a: {port: 70000}}\n");
     says("error: port is 'http'; expected", "namespace: x\nservices: {a: {port: http}}\n");
-    says("error: check is 'htpp'; expected one of tcp, tls, http, grpc, udp, mysql, postgres, redis, "
+    says("error: check is 'htpp'; expected one of tcp, tls, http, grpc, udp, mysql, postgres, "
+         "redis, "
          "none; did you mean 'http'?",
          "namespace: x\nservices: {a: {check: htpp, port: 1}}\n");
     says("f:2:26: error: 'a' stands twice; first in line 2",
          "namespace: x\nservices: {a: {port: 1}, a: {port: 2}}\n");
     says("error: no service 'payment' is defined; did you mean 'payments'?",
-         "namespace: x\nservices: {payments: {port: 1}}\nexpect: {allow: ['payments -> payment']}\n");
+         "namespace: x\nservices: {payments: {port: 1}}\nexpect: {allow: ['payments -> "
+         "payment']}\n");
     says("error: service 'a' has no check 'grpc'",
          "namespace: x\nservices: {a: {port: 1}}\nexpect: {allow: ['a -> a:grpc']}\n");
     says("expected 'source -> target, target:check'",
@@ -161,7 +163,8 @@ static void test_cyclic_aliases(void **state)
     (void)state;
     says("error", "&a services: *a\n");
     says("error: unknown key", "namespace: x\nservices: &s { web: { web: *s } }\n");
-    says("error: a name is a list; expected a single value", "namespace: x\nservices: {a: {port: 1, names: &n [*n]}}\n");
+    says("error: a name is a list; expected a single value",
+         "namespace: x\nservices: {a: {port: 1, names: &n [*n]}}\n");
 }
 
 static void test_many_errors_are_counted(void **state)
@@ -193,7 +196,8 @@ static void test_size_limit(void **state)
 static void test_warnings_do_not_hinder(void **state)
 {
     struct fleet_messages messages = {0};
-    const char *text = "namespace: x\nservices: {db: {check: tcp, port: 3306}, g: {check: grpc, port: 1}}\n";
+    const char *text =
+        "namespace: x\nservices: {db: {check: tcp, port: 3306}, g: {check: grpc, port: 1}}\n";
     struct fleet *fleet = fleet_parse("f", text, strlen(text), &messages);
 
     (void)state;

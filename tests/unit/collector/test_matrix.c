@@ -23,7 +23,8 @@ static struct world make(const char *expect)
     struct world world = {.live = {2, 2, 1}};
     CLEANUP_BUF struct buf text = BUF_INIT(10000);
 
-    buf_printf(&text, "namespace: x\ndefaults: {port: 80}\nservices: {a: {}, b: {}, c: {}}\n%s", expect);
+    buf_printf(&text, "namespace: x\ndefaults: {port: 80}\nservices: {a: {}, b: {}, c: {}}\n%s",
+               expect);
     world.fleet = fixture_fleet(buf_text(&text));
     for (size_t i = 0; i < 5; i++)
         world.sources[i] = (struct matrix_source){.service = i / 2, .is_done = true};
@@ -35,23 +36,27 @@ static struct world make(const char *expect)
 static void add(struct world *world, uint32_t source, uint32_t column, const char *address,
                 enum proto_phase phase, enum proto_outcome outcome)
 {
-    world->rows[world->count++] = (struct matrix_row){
-        .source = source, .column = column, .address = address, .port = 80,
-        .phase = (uint8_t)phase, .outcome = (uint8_t)outcome};
+    world->rows[world->count++] = (struct matrix_row){.source = source,
+                                                      .column = column,
+                                                      .address = address,
+                                                      .port = 80,
+                                                      .phase = (uint8_t)phase,
+                                                      .outcome = (uint8_t)outcome};
 }
 
 /* Everything works, but for the pairs that a case fills itself (marked in `own`). */
 static void fill(struct world *world, const char *own)
 {
-    static const char *const addresses[3][2] = {{"10.0.0.1", "10.0.0.2"}, {"10.0.1.1", "10.0.1.2"},
-                                                {"10.0.2.1", "10.0.2.1"}};
+    static const char *const addresses[3][2] = {
+        {"10.0.0.1", "10.0.0.2"}, {"10.0.1.1", "10.0.1.2"}, {"10.0.2.1", "10.0.2.1"}};
 
     for (uint32_t source = 0; source < 5; source++)
         for (uint32_t column = 0; column < 3; column++) {
             if (own[world->sources[source].service * 3 + column] != '.')
                 continue;
             for (int i = 0; i < (column == C ? 1 : 2); i++) {
-                bool is_self = world->sources[source].service == column && source % 2 == (uint32_t)i;
+                bool is_self =
+                    world->sources[source].service == column && source % 2 == (uint32_t)i;
                 add(world, source, column, addresses[column][i], PHASE_CONNECT,
                     is_self ? OUTCOME_SELF : OUTCOME_OK);
             }
@@ -61,8 +66,13 @@ static void fill(struct world *world, const char *own)
 static struct matrix *build(const struct world *world)
 {
     struct matrix_input input = {
-        .fleet = world->fleet, .sources = world->sources, .source_count = 5, .rows = world->rows,
-        .row_count = world->count, .scope = world->scope, .live_tasks = world->live,
+        .fleet = world->fleet,
+        .sources = world->sources,
+        .source_count = 5,
+        .rows = world->rows,
+        .row_count = world->count,
+        .scope = world->scope,
+        .live_tasks = world->live,
     };
     return matrix_build(&input);
 }
@@ -290,7 +300,9 @@ static void test_order_does_not_matter(void **state)
     fill(&world, ".xx......");
     for (int i = 0; i < 20; i++)
         add(&world, (uint32_t)i % 2, B, i % 3 ? "10.0.1.1" : "10.0.1.2", PHASE_CONNECT,
-            i % 5 ? OUTCOME_TIMEOUT : i % 7 ? OUTCOME_REFUSED : OUTCOME_UNREACHABLE);
+            i % 5   ? OUTCOME_TIMEOUT
+            : i % 7 ? OUTCOME_REFUSED
+                    : OUTCOME_UNREACHABLE);
     first = build(&world);
     srand(1);
     for (size_t i = world.count - 1; i > 0; i--) {

@@ -17,8 +17,13 @@ static struct planner_task tasks[40];
 static struct planner_input input_for(struct fleet *fleet, const struct options_list *from,
                                       const struct options_list *to)
 {
-    struct planner_input input = {.fleet = fleet, .tasks = tasks, .task_count = 22, .from = from,
-                                  .to = to, .seed = 12345, .sample = 6};
+    struct planner_input input = {.fleet = fleet,
+                                  .tasks = tasks,
+                                  .task_count = 22,
+                                  .from = from,
+                                  .to = to,
+                                  .seed = 12345,
+                                  .sample = 6};
 
     for (int i = 0; i < 20; i++) {
         snprintf(names[i], sizeof(names[i]), "big.%02d", (i * 7) % 20);
@@ -109,7 +114,8 @@ static void test_a_lone_task_does_not_probe_itself(void **state)
     assert_false(plan_wants(&plan, fleet, 1, fleet_find_column(fleet, "lone", NULL)));
     assert_true(plan_wants(&plan, fleet, 1, fleet_find_column(fleet, "big", NULL)));
     assert_true(plan_wants(&plan, fleet, 0, fleet_find_column(fleet, "big", NULL)));
-    assert_false(plan_wants(&plan, fleet, 2, fleet_find_column(fleet, "big", NULL))); /* no agents */
+    assert_false(
+        plan_wants(&plan, fleet, 2, fleet_find_column(fleet, "big", NULL))); /* no agents */
     plan_deinit(&plan);
     fleet_unref(fleet);
 }
@@ -117,7 +123,8 @@ static void test_a_lone_task_does_not_probe_itself(void **state)
 static void refuses(const char *expected, const char *from_word, const char *to_word)
 {
     struct fleet *fleet = fixture_fleet(text);
-    struct options_list from = {.items = {(char *)(uintptr_t)from_word}, .count = from_word != NULL};
+    struct options_list from = {.items = {(char *)(uintptr_t)from_word},
+                                .count = from_word != NULL};
     struct options_list to = {.items = {(char *)(uintptr_t)to_word}, .count = to_word != NULL};
     struct planner_input input = input_for(fleet, &from, &to);
     struct plan plan;

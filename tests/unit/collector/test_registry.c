@@ -8,9 +8,15 @@ static struct registry registry;
 static struct agent *hello(const char *task, const char *instance, uint32_t link, uint64_t now_us,
                            struct agent **replaced)
 {
-    struct proto_hello message = {.cluster = "c", .service = "web", .task = task,
-                                  .instance = instance, .version = "1", .zone = "a",
-                                  .mode = "awsvpc", .revision = "", .auth = ""};
+    struct proto_hello message = {.cluster = "c",
+                                  .service = "web",
+                                  .task = task,
+                                  .instance = instance,
+                                  .version = "1",
+                                  .zone = "a",
+                                  .mode = "awsvpc",
+                                  .revision = "",
+                                  .auth = ""};
 
     return registry_hello(&registry, &message, link, now_us, replaced);
 }

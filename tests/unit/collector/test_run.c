@@ -39,9 +39,15 @@ static void close_runs(void)
 static struct agent *join(const char *service, const char *task, const char *instance)
 {
     struct agent *replaced;
-    struct proto_hello hello = {.cluster = "c", .service = service, .task = task,
-                                .instance = instance, .version = "1", .zone = "z", .mode = "",
-                                .revision = "", .auth = ""};
+    struct proto_hello hello = {.cluster = "c",
+                                .service = service,
+                                .task = task,
+                                .instance = instance,
+                                .version = "1",
+                                .zone = "z",
+                                .mode = "",
+                                .revision = "",
+                                .auth = ""};
     struct agent *agent = registry_hello(&registry, &hello, 1, NOW_US, &replaced);
 
     agent_record_free(replaced);
@@ -91,12 +97,21 @@ static struct proto_report answer(const struct proto_assignment *assignment, con
                                   struct proto_probe *rows, enum proto_outcome outcome)
 {
     for (size_t i = 0; i < assignment->target_count; i++)
-        rows[i] = (struct proto_probe){.target = assignment->targets[i].id, .name = "n",
-                                       .address = "10.0.0.1", .port = 80, .phase = PHASE_CONNECT,
-                                       .outcome = outcome, .local = "", .detail = ""};
-    return (struct proto_report){.instance = instance, .run = assignment->run,
-                                 .assignment = assignment->id, .batch = 1, .is_last = true,
-                                 .probes = rows, .probe_count = assignment->target_count};
+        rows[i] = (struct proto_probe){.target = assignment->targets[i].id,
+                                       .name = "n",
+                                       .address = "10.0.0.1",
+                                       .port = 80,
+                                       .phase = PHASE_CONNECT,
+                                       .outcome = outcome,
+                                       .local = "",
+                                       .detail = ""};
+    return (struct proto_report){.instance = instance,
+                                 .run = assignment->run,
+                                 .assignment = assignment->id,
+                                 .batch = 1,
+                                 .is_last = true,
+                                 .probes = rows,
+                                 .probe_count = assignment->target_count};
 }
 
 static void deliver(const struct proto_report *report)
@@ -257,8 +272,10 @@ static void test_strangers_are_refused(void **state)
 {
     struct run *run = start("manual");
     struct proto_probe row = {.target = 0};
-    struct proto_report report = {.instance = "ia1", .run = run->record.id,
-                                  .assignment = run->sources[0].assignment, .batch = 1};
+    struct proto_report report = {.instance = "ia1",
+                                  .run = run->record.id,
+                                  .assignment = run->sources[0].assignment,
+                                  .batch = 1};
 
     (void)state;
     assert_int_equal(runs_classify(&runs, &report), REPORT_IN_TIME);

@@ -44,10 +44,10 @@ static struct store *open_store(void)
 static int64_t put_run(struct store *store, int64_t *ret_assignment)
 {
     char scope[] = "{}", live[] = "[2]";
-    struct store_run run = {.trigger = "manual", .created_ms = 1, .deadline_ms = 2, .scope = scope,
-                            .live = live};
-    struct store_assignment assignment = {.service = "web", .task = "web.1", .instance = "i1",
-                                          .zone = "a", .columns = "[0]"};
+    struct store_run run = {
+        .trigger = "manual", .created_ms = 1, .deadline_ms = 2, .scope = scope, .live = live};
+    struct store_assignment assignment = {
+        .service = "web", .task = "web.1", .instance = "i1", .zone = "a", .columns = "[0]"};
 
     run.fleet = store_put_fleet(store, "services: {}", 12);
     assert_true(run.fleet > 0);
@@ -56,15 +56,28 @@ static int64_t put_run(struct store *store, int64_t *ret_assignment)
     return run.id;
 }
 
-static struct proto_probe probe = {.target = 0, .name = "api", .address = "10.0.0.1", .port = 80,
-                                   .phase = PHASE_CONNECT, .outcome = OUTCOME_REFUSED, .error = 111,
-                                   .local = "", .resolve_us = 5, .connect_us = 6, .tls_us = -1,
-                                   .exchange_us = -1, .detail = ""};
+static struct proto_probe probe = {.target = 0,
+                                   .name = "api",
+                                   .address = "10.0.0.1",
+                                   .port = 80,
+                                   .phase = PHASE_CONNECT,
+                                   .outcome = OUTCOME_REFUSED,
+                                   .error = 111,
+                                   .local = "",
+                                   .resolve_us = 5,
+                                   .connect_us = 6,
+                                   .tls_us = -1,
+                                   .exchange_us = -1,
+                                   .detail = ""};
 
 static struct proto_report report_of(int64_t assignment, int64_t batch)
 {
-    return (struct proto_report){.instance = "i1", .run = 1, .assignment = assignment,
-                                 .batch = batch, .probes = &probe, .probe_count = 1};
+    return (struct proto_report){.instance = "i1",
+                                 .run = 1,
+                                 .assignment = assignment,
+                                 .batch = batch,
+                                 .probes = &probe,
+                                 .probe_count = 1};
 }
 
 static void count_probe(void *ctx, int64_t assignment, const struct proto_probe *row)
@@ -231,8 +244,10 @@ static void test_what_is_not_ours_is_left_alone(void **state)
     refuses("a database, but not canreach's");
     unlink(path);
     file = fopen(path, "w");
-    fputs("this is not a database at all, but it is long enough to be looked at as one.............."
-          "..............", file);
+    fputs(
+        "this is not a database at all, but it is long enough to be looked at as one.............."
+        "..............",
+        file);
     fclose(file);
     refuses("file is not a database");
 }

@@ -55,8 +55,11 @@ static uint16_t free_port(void)
 
 static int set_up(void **state)
 {
-    struct collector_settings settings = {.listen_agents = url, .listen_http = http, .sample = 16,
-                                          .fleet_text = text, .fleet_length = sizeof(text) - 1};
+    struct collector_settings settings = {.listen_agents = url,
+                                          .listen_http = http,
+                                          .sample = 16,
+                                          .fleet_text = text,
+                                          .fleet_length = sizeof(text) - 1};
     char path[96];
     struct error err = {""};
 
@@ -172,8 +175,9 @@ static void test_strange_messages(void **state)
 static void test_reports_of_nothing(void **state)
 {
     nng_socket client = dial();
-    const char *report = "{\"v\":1,\"type\":\"report\",\"instance\":\"i1\",\"run\":77,"
-                         "\"assignment\":88,\"batch\":1,\"dropped\":0,\"resolutions\":[],\"probes\":[]}";
+    const char *report =
+        "{\"v\":1,\"type\":\"report\",\"instance\":\"i1\",\"run\":77,"
+        "\"assignment\":88,\"batch\":1,\"dropped\":0,\"resolutions\":[],\"probes\":[]}";
 
     (void)state;
     hello(client, "a", "i1", true);
@@ -190,8 +194,8 @@ static void test_reports_of_nothing(void **state)
  * would not send what is wrong. */
 static int connect_raw(const char *greeting, size_t length)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons(port)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct timeval limit = {.tv_sec = 3};
     char answer[8];
@@ -301,12 +305,9 @@ static void test_a_crowd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WIRE_TEST(test_strange_messages),
-        WIRE_TEST(test_reports_of_nothing),
-        WIRE_TEST(test_beyond_the_wire_limit),
-        WIRE_TEST(test_half_a_message),
-        WIRE_TEST(test_pulls_are_held),
-        WIRE_TEST(test_a_crowd),
+        WIRE_TEST(test_strange_messages),      WIRE_TEST(test_reports_of_nothing),
+        WIRE_TEST(test_beyond_the_wire_limit), WIRE_TEST(test_half_a_message),
+        WIRE_TEST(test_pulls_are_held),        WIRE_TEST(test_a_crowd),
     };
     return RUN_TESTS(tests);
 }

@@ -25,7 +25,7 @@ static void test_json_replaces_invalid_utf8(void **state)
     (void)state;
     json_text("\xff", "\"\xEF\xBF\xBD\"");
     json_text("\xc3", "\"\xEF\xBF\xBD\"");
-    json_text("\xc0\xaf", "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");             /* overlong '/' */
+    json_text("\xc0\xaf", "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");                 /* overlong '/' */
     json_text("\xed\xa0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""); /* a surrogate */
     json_text("\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"");
 }

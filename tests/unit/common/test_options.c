@@ -23,8 +23,8 @@ static int parse(struct settings *settings, struct error *err, int argc, const c
     return options_parse(specs, 5, settings, argc, (char *const *)(uintptr_t)argv, NULL, err);
 }
 
-#define PARSE(settings, err, ...)                                                                  \
-    parse(settings, err, (int)(sizeof((const char *[]){"x", __VA_ARGS__}) / sizeof(char *)),       \
+#define PARSE(settings, err, ...)                                                            \
+    parse(settings, err, (int)(sizeof((const char *[]){"x", __VA_ARGS__}) / sizeof(char *)), \
           (const char *[]){"x", __VA_ARGS__})
 
 static void refuses(const char *expected, int argc, const char *const *argv)
@@ -54,7 +54,8 @@ static void test_precedence(void **state)
     options_deinit(specs, 5, &settings);
 
     settings = (struct settings){0};
-    assert_int_equal(PARSE(&settings, &err, "--count", "7", "--url", "tcp://c", "--url", "tcp://d"), 0);
+    assert_int_equal(PARSE(&settings, &err, "--count", "7", "--url", "tcp://c", "--url", "tcp://d"),
+                     0);
     assert_int_equal(settings.count, 7);
     assert_string_equal(settings.name, "none");
     assert_int_equal(settings.urls.count, 2); /* flags replace the environment's list */
@@ -67,7 +68,8 @@ static void test_precedence(void **state)
 static void test_refusals_say_how_to_mend(void **state)
 {
     (void)state;
-    refuses("unknown option '--cuont'; did you mean '--count'?", 2, (const char *[]){"x", "--cuont"});
+    refuses("unknown option '--cuont'; did you mean '--count'?", 2,
+            (const char *[]){"x", "--cuont"});
     refuses("--count: 11 is out of range, 1 to 10", 3, (const char *[]){"x", "--count", "11"});
     refuses("--count: 'many' is not a whole number", 2, (const char *[]){"x", "--count=many"});
     refuses("--wait: '5' is not a duration such as 500ms, 2s or 5m", 3,

@@ -36,10 +36,20 @@ static void test_hello(void **state)
     const char *checks[] = {"tcp", "http"};
     struct proto_message in = {
         .type = PROTO_HELLO,
-        .hello = {.cluster = "prod", .service = "web", .task = "web.1", .instance = "00ff",
-                  .version = "0.1.0", .zone = "a", .mode = "awsvpc", .revision = "web:7",
-                  .addresses = addresses, .address_count = 2, .resolvers = resolvers,
-                  .resolver_count = 1, .checks = checks, .check_count = 2},
+        .hello = {.cluster = "prod",
+                  .service = "web",
+                  .task = "web.1",
+                  .instance = "00ff",
+                  .version = "0.1.0",
+                  .zone = "a",
+                  .mode = "awsvpc",
+                  .revision = "web:7",
+                  .addresses = addresses,
+                  .address_count = 2,
+                  .resolvers = resolvers,
+                  .resolver_count = 1,
+                  .checks = checks,
+                  .check_count = 2},
     };
     CLEANUP_MESSAGE struct proto_message out;
 
@@ -57,14 +67,32 @@ static void test_assignment(void **state)
 {
     const char *names[] = {"api.shop.local", "api-v2.shop.local"};
     struct proto_target targets[] = {
-        {.id = 0, .check = "http", .record = "A", .names = names, .name_count = 2, .port = 8080,
-         .timeout_ms = 2000, .is_sibling = true, .path = "/h\"ealth", .status = "200-299"},
-        {.id = 65535, .check = "tcp", .record = "SRV", .names = names, .name_count = 1, .port = 0,
-         .timeout_ms = 1, .path = "", .status = ""},
+        {.id = 0,
+         .check = "http",
+         .record = "A",
+         .names = names,
+         .name_count = 2,
+         .port = 8080,
+         .timeout_ms = 2000,
+         .is_sibling = true,
+         .path = "/h\"ealth",
+         .status = "200-299"},
+        {.id = 65535,
+         .check = "tcp",
+         .record = "SRV",
+         .names = names,
+         .name_count = 1,
+         .port = 0,
+         .timeout_ms = 1,
+         .path = "",
+         .status = ""},
     };
     struct proto_message in = {
         .type = PROTO_ASSIGNMENT,
-        .assignment = {.id = PROTO_ID_MAX, .run = 7, .deadline_ms = 9000, .targets = targets,
+        .assignment = {.id = PROTO_ID_MAX,
+                       .run = 7,
+                       .deadline_ms = 9000,
+                       .targets = targets,
                        .target_count = 2},
     };
     CLEANUP_MESSAGE struct proto_message out;
@@ -85,17 +113,42 @@ static void fill_report(struct proto_report *report, struct proto_probe *probe,
 {
     answers[0] = "10.0.0.1";
     *probe = (struct proto_probe){
-        .target = 3, .name = "api.shop.local", .address = "10.0.0.1", .port = 8080,
-        .phase = PHASE_CONNECT, .outcome = OUTCOME_TIMEOUT, .error = 110, .local = "10.0.0.9:4000",
-        .resolve_us = 812, .connect_us = 2000000, .tls_us = -1, .exchange_us = -1, .detail = "",
+        .target = 3,
+        .name = "api.shop.local",
+        .address = "10.0.0.1",
+        .port = 8080,
+        .phase = PHASE_CONNECT,
+        .outcome = OUTCOME_TIMEOUT,
+        .error = 110,
+        .local = "10.0.0.9:4000",
+        .resolve_us = 812,
+        .connect_us = 2000000,
+        .tls_us = -1,
+        .exchange_us = -1,
+        .detail = "",
     };
     *resolution = (struct proto_resolution){
-        .name = "api.shop.local", .type = "A", .outcome = OUTCOME_OK, .rcode = 0, .ttl_s = 10,
-        .time_us = 812, .resolver = "10.0.0.2", .answers = answers, .answer_count = 1,
+        .name = "api.shop.local",
+        .type = "A",
+        .outcome = OUTCOME_OK,
+        .rcode = 0,
+        .ttl_s = 10,
+        .time_us = 812,
+        .resolver = "10.0.0.2",
+        .answers = answers,
+        .answer_count = 1,
     };
     *report = (struct proto_report){
-        .instance = "00ff", .run = 1, .assignment = 2, .batch = 3, .is_last = true, .dropped = 4,
-        .probes = probe, .probe_count = 1, .resolutions = resolution, .resolution_count = 1,
+        .instance = "00ff",
+        .run = 1,
+        .assignment = 2,
+        .batch = 3,
+        .is_last = true,
+        .dropped = 4,
+        .probes = probe,
+        .probe_count = 1,
+        .resolutions = resolution,
+        .resolution_count = 1,
     };
 }
 
@@ -145,7 +198,8 @@ static void test_versions_refuse_each_other_by_name(void **state)
     /* `refused` is understood whatever its version. */
     assert_int_equal(decode("{\"v\":9,\"type\":\"refused\",\"reason\":\"version\",\"detail\":\"x\","
                             "\"min\":9,\"max\":9}",
-                            &message, NULL), 0);
+                            &message, NULL),
+                     0);
     assert_int_equal(message.refused.min, 9);
 }
 
@@ -158,10 +212,12 @@ static void test_newer_fields_are_ignored(void **state)
                             "\"assignment\":1,\"batch\":1,\"dropped\":0,\"shiny\":{\"a\":[1]},"
                             "\"resolutions\":[],\"probes\":[[0,\"n\",\"\",0,\"resolve\","
                             "\"quantum-noise\",0,\"\",1,-1,-1,-1,0,\"\",\"new column\",5]]}",
-                            &message, NULL), 0);
+                            &message, NULL),
+                     0);
     assert_false(message.report.is_last);
     assert_int_equal(message.report.probes[0].outcome, OUTCOME_UNKNOWN);
-    assert_int_equal(outcome_class(OUTCOME_UNKNOWN), OUTCOME_IS_OURS); /* never blames the network */
+    assert_int_equal(outcome_class(OUTCOME_UNKNOWN),
+                     OUTCOME_IS_OURS); /* never blames the network */
 }
 
 static void test_limits(void **state)
@@ -193,8 +249,9 @@ static void test_control_characters_do_not_arrive(void **state)
     CLEANUP_MESSAGE struct proto_message message;
 
     (void)state;
-    assert_int_equal(decode("{\"v\":1,\"type\":\"leaving\",\"instance\":\"a\\u001b[31mb\\n\"}",
-                            &message, NULL), 0);
+    assert_int_equal(
+        decode("{\"v\":1,\"type\":\"leaving\",\"instance\":\"a\\u001b[31mb\\n\"}", &message, NULL),
+        0);
     assert_string_equal(message.leaving.instance, "a?[31mb?");
 }
 
@@ -210,8 +267,12 @@ static void test_too_large_is_not_sent(void **state)
 
     (void)state;
     for (int i = 0; i < 2000; i++)
-        targets[i] = (struct proto_target){.check = "http", .record = "A", .names = names,
-                                           .name_count = 1, .port = 80, .timeout_ms = 1};
+        targets[i] = (struct proto_target){.check = "http",
+                                           .record = "A",
+                                           .names = names,
+                                           .name_count = 1,
+                                           .port = 80,
+                                           .timeout_ms = 1};
     assert_int_equal(proto_encode(&message, &text), -EMSGSIZE);
     assert_int_equal(text.length, 0);
     message.assignment.target_count = 10;
