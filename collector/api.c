@@ -141,7 +141,7 @@ static void start_run(struct api *api, const struct httpd_request *request,
 {
     struct run_request wanted;
     struct run *run = NULL;
-    struct error err;
+    struct error err = {""};
     int r;
 
     (void)captures;
@@ -155,7 +155,7 @@ static void start_run(struct api *api, const struct httpd_request *request,
     run_request_deinit(&wanted);
     if (r == -EINVAL) {
         problem(response, 400, "Bad Request", err.text);
-    } else if (r < 0) {
+    } else if (r < 0 || !run) {
         problem(response, 503, "Service Unavailable", err.text);
     } else {
         response->status = 202;

@@ -209,8 +209,12 @@ int matrix_print(const struct cJSON *document)
     struct grid grid;
 
     grid_init(&grid, cJSON_GetObjectItemCaseSensitive(document, "cells"));
-    print_table(&grid);
-    print_pairs(&grid);
+    if (grid.columns) {
+        print_table(&grid);
+        print_pairs(&grid);
+    } else {
+        puts("The fleet has no pairs: no service with agents, or none with a check.");
+    }
     grid_deinit(&grid);
     printf("\nrun %s: ", json_string(run, "id", "?"));
     print_coloured(status == EXIT_PASS   ? GREEN
