@@ -41,6 +41,7 @@ UNBOUND = """server:
   pidfile: ""
   use-syslog: no
   verbosity: 0
+  so-rcvbuf: 4m
   module-config: "iterator"
   do-not-query-localhost: no
   local-zone: "." static
@@ -90,11 +91,12 @@ class Registry:
         self.change(rows, [])
 
     def commands(self):
-        """(host, command) of the two servers."""
+        """(host, command, privileged) of the two servers. The resolver may have a receive buffer that
+        takes what a hundred agents ask at once; in a VPC each of them has one of its own."""
         pdns = shell.need("pdns_server", "pdns-server pdns-backend-sqlite3")
         unbound = shell.need("unbound", "unbound")
-        return [("registry", [pdns, f"--config-dir={self.folder}"]),
-                ("resolver", [unbound, "-c", os.path.join(self.cache, "unbound.conf")])]
+        return [("registry", [pdns, f"--config-dir={self.folder}"], False),
+                ("resolver", [unbound, "-c", os.path.join(self.cache, "unbound.conf")], True)]
 
     def records(self, service, instance, address):
         """The rows of one task: A, or SRV with the A of its target (as Cloud Map names it)."""

@@ -77,8 +77,8 @@ class Lab:
         network.set_up_router(self.fleet)
         self.apply_filters()
         self.registry.prepare()
-        for host, command in self.registry.commands():
-            self.processes.start(host, shell.in_host(self.state, host, command))
+        for host, command, privileged in self.registry.commands():
+            self.processes.start(host, shell.in_host(self.state, host, command, privileged))
         self.start_collector()
         self.servers.prepare()
         for task in self.fleet.tasks.values():
