@@ -1,6 +1,7 @@
 #include "proto/codec.h"
 
 #include "common/json.h"
+#include "common/text.h"
 #include "proto/outcome.h"
 
 #include <cjson/cJSON.h>
@@ -91,6 +92,22 @@ void codec_encode(struct buf *out, const struct field *fields, const void *messa
     }
 }
 
+/* Control characters (C0, DEL, C1) would reach terminals and logs; bytes that are no UTF-8 would
+ * grow when they are encoded again. Each becomes '?', so that no text gets longer. */
+static void make_printable(char *text)
+{
+    for (size_t length; *text; text += length) {
+        const unsigned char *c = (const unsigned char *)text;
+        length = text_utf8_length(text);
+        if (length == 0 || c[0] < 0x20 || c[0] == 0x7f) {
+            length = 1;
+            *text = '?';
+        } else if (c[0] == 0xc2 && c[1] < 0xa0) {
+            memset(text, '?', length);
+        }
+    }
+}
+
 static int decode_string(const cJSON *item, size_t max, const char *name, struct arena *arena,
                          const char **ret_text, struct error *err)
 {
@@ -101,10 +118,7 @@ static int decode_string(const cJSON *item, size_t max, const char *name, struct
     if (strlen(item->valuestring) > max)
         return error_set(err, -EINVAL, "field '%s' is longer than %zu bytes", name, max);
     text = arena_strdup(arena, item->valuestring);
-    /* Control characters would reach terminals and logs. */
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    make_printable(text);
     *ret_text = text;
     return 0;
 }

@@ -17,7 +17,7 @@
  *              <------------------ idle
  *
  * An agent is (cluster, service, task, instance); `instance` is new at each start. Names repeat
- * across clusters. Strings are UTF-8; control characters arrive as '?'.
+ * across clusters. Strings are UTF-8; control characters and what is no UTF-8 arrive as '?'.
  */
 #ifndef PROTO_PROTO_H
 #define PROTO_PROTO_H

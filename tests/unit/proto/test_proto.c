@@ -253,6 +253,11 @@ static void test_control_characters_do_not_arrive(void **state)
         decode("{\"v\":1,\"type\":\"leaving\",\"instance\":\"a\\u001b[31mb\\n\"}", &message, NULL),
         0);
     assert_string_equal(message.leaving.instance, "a?[31mb?");
+    proto_message_deinit(&message);
+    assert_int_equal(decode("{\"v\":1,\"type\":\"leaving\",\"instance\":\"\xff\xc2\x9b\xc3\xbc\"}",
+                            &message, NULL),
+                     0);
+    assert_string_equal(message.leaving.instance, "???\xc3\xbc");
 }
 
 static void test_too_large_is_not_sent(void **state)
