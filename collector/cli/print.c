@@ -13,15 +13,18 @@
 
 static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[33m"};
 
-size_t print_terminal_width(void)
+static size_t width_of(int fd)
 {
     struct winsize size;
 
-    if (!isatty(STDOUT_FILENO))
+    if (!isatty(fd))
         return 0;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return 80;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+size_t print_terminal_width(void)
+{
+    return width_of(STDOUT_FILENO);
 }
 
 bool print_has_colour(void)
@@ -92,16 +95,18 @@ void print_json(const struct cJSON *value)
 
 void print_progress(size_t done, size_t total, int64_t probes, int64_t left_ms)
 {
-    char bar[BAR_WIDTH + 1];
-    size_t filled = total ? done * BAR_WIDTH / total : 0;
+    char line[BAR_WIDTH + 128], bar[BAR_WIDTH + 1];
+    size_t filled = total ? done * BAR_WIDTH / total : 0, width = width_of(STDERR_FILENO);
 
-    if (!isatty(STDERR_FILENO))
+    if (!width)
         return;
     for (size_t i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < filled ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] agents %zu/%zu  probes %lld  at most %.1f s left", bar, done,
-            total, (long long)probes, (double)left_ms / 1000);
+    snprintf(line, sizeof(line), "[%s] agents %zu/%zu  probes %lld  at most %.1f s left", bar, done,
+             total, (long long)probes, (double)left_ms / 1000);
+    /* One column is left free: a full line would wrap. */
+    fprintf(stderr, "\r\033[K%.*s", (int)width - 1, line);
 }
 
 void print_progress_end(void)

@@ -103,6 +103,11 @@ void table_print(const struct table *table)
         if (others + COLUMN_MIN <= limit && *last > 16)
             *last = limit - others;
     }
+    /* Beside the first column each of the others has to fit a line, or it is cut. */
+    for (size_t column = 1; limit > widths[0] + GAP + COLUMN_MIN && column < table->columns;
+         column++)
+        if (widths[column] > limit - widths[0] - GAP)
+            widths[column] = limit - widths[0] - GAP;
     for (size_t first = 0, end; first < table->columns; first = end) {
         end = limit ? block_end(widths, table->columns, first, limit) : table->columns;
         if (first > 0)
