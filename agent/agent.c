@@ -42,7 +42,7 @@ struct agent {
     int64_t epoch;
     int64_t got[PROTO_GOT_MAX]; /* a ring of the latest assignments */
     size_t got_count;
-    uint64_t counters_unexpected; /* messages that made no sense */
+    uint64_t unexpected; /* messages that made no sense */
 
     struct loop_timer hello_timer, pull_timer, send_timer, leave_timer;
     struct buf scratch;
@@ -274,7 +274,7 @@ static void take_refusal(struct agent *agent, const struct proto_refused *refuse
 static void take_ack(struct agent *agent, const struct proto_ack *ack)
 {
     if (!spool_acknowledge(&agent->spool, ack->assignment, ack->batch))
-        agent->counters_unexpected++;
+        agent->unexpected++;
     if (strcmp(ack->status, "unknown") == 0)
         log_warn("report-unknown", "assignment=%lld batch=%lld", (long long)ack->assignment,
                  (long long)ack->batch);
@@ -289,7 +289,7 @@ static void on_message(void *ctx, const void *data, size_t length)
     struct error err;
 
     if (proto_decode(data, length, &message, &err) < 0) {
-        if (agent->counters_unexpected++ == 0)
+        if (agent->unexpected++ == 0)
             log_warn("message-refused", "error=%s", LOG_QUOTE(err.text));
         return;
     }
@@ -311,7 +311,7 @@ static void on_message(void *ctx, const void *data, size_t length)
         take_refusal(agent, &message.refused);
         break;
     default:
-        agent->counters_unexpected++;
+        agent->unexpected++;
     }
 }
 
@@ -353,7 +353,9 @@ void agent_leave(struct agent *agent)
     if (agent->is_leaving)
         return;
     agent->is_leaving = true;
-    log_info("leaving", "link=%s", link_is_up(agent->link) ? "up" : "down");
+    log_info("leaving", "link=%s rows_dropped=%llu messages_unexpected=%llu",
+             link_is_up(agent->link) ? "up" : "down", (unsigned long long)agent->spool.dropped_rows,
+             (unsigned long long)agent->unexpected);
     for (struct job *job = agent->jobs; job; job = job->next)
         spool_flush(&job->writer, false);
     send_reports(agent);

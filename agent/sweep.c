@@ -75,6 +75,7 @@ struct sweep {
     bool is_waiting;
 
     struct loop_timer starter;
+    struct loop_timer deadline; /* the run is over then: what is left would come late */
     bool is_started, is_done;
     bool is_freed; /* freed while its lookups were under way: the last answer ends it */
 };
@@ -536,6 +537,16 @@ static void on_starter(void *ctx)
     finish_if_done(sweep);
 }
 
+static void on_deadline(void *ctx)
+{
+    struct sweep *sweep = ctx;
+
+    if (sweep->is_done)
+        return;
+    sweep->is_done = true;
+    sweep->sink.on_done(sweep->sink.ctx);
+}
+
 static void plan_target(struct sweep *sweep, struct target *target, const struct proto_target *spec)
 {
     CLEANUP_BUF struct buf request = BUF_INIT(PROTO_PATH_MAX + 512);
@@ -569,6 +580,8 @@ struct sweep *sweep_new(const struct sweep_env *env, struct proto_message *messa
         plan_target(sweep, &sweep->targets[i], &assignment->targets[i]);
     sweep->starter = (struct loop_timer){.fn = on_starter, .ctx = sweep};
     loop_timer_at(env->loop, &sweep->starter, 0);
+    sweep->deadline = (struct loop_timer){.fn = on_deadline, .ctx = sweep};
+    loop_timer_in_ms(env->loop, &sweep->deadline, (uint64_t)assignment->deadline_ms);
     return sweep;
 }
 
@@ -619,6 +632,7 @@ struct sweep *sweep_free(struct sweep *sweep)
     if (!sweep)
         return NULL;
     loop_timer_stop(sweep->env.loop, &sweep->starter);
+    loop_timer_stop(sweep->env.loop, &sweep->deadline);
     drop_attempts(sweep);
     leave_limits(sweep);
     if (sweep->lookups_open) {

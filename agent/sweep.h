@@ -37,7 +37,8 @@ struct sweep_sink {
     void *ctx;
     void (*on_resolution)(void *ctx, const struct proto_resolution *row);
     void (*on_probe)(void *ctx, const struct proto_probe *row);
-    void (*on_done)(void *ctx); /* once, after the last row; may free the sweep */
+    void (*on_done)(void *ctx); /* once: all is tried, or the run's deadline has passed; may free
+                                   the sweep */
 };
 
 /* Takes over `message` (an assignment). Rows come from the loop, not from inside this call. */

@@ -301,6 +301,15 @@ static void readyz(struct api *api, const struct httpd_request *request,
         buf_puts(&response->body, "{\"status\":\"ready\"}");
 }
 
+static void metrics(struct api *api, const struct httpd_request *request,
+                    const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    (void)captures;
+    response->content_type = "text/plain; version=0.0.4";
+    view_metrics(api->runs, &response->body);
+}
+
 /* ---- routes ---- */
 
 static const struct route {
@@ -310,6 +319,7 @@ static const struct route {
 } routes[] = {
     {"GET", "/healthz", healthz},
     {"GET", "/readyz", readyz},
+    {"GET", "/metrics", metrics},
     {"POST", "/api/v1/runs", start_run},
     {"GET", "/api/v1/runs", list_runs},
     {"GET", "/api/v1/runs/*", show_run},

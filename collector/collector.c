@@ -25,11 +25,6 @@ struct pending {
     bool is_in_time;
 };
 
-/* Messages that were refused, by why. Logged once a link, counted always. */
-struct refusals {
-    uint64_t malformed, version, hello_first, unknown_report, duplicate_report;
-};
-
 struct collector {
     struct loop *loop;
     struct store *store;
@@ -45,7 +40,6 @@ struct collector {
     bool is_store_failing;
 
     struct loop_timer housekeeping, deadline;
-    struct refusals refusals;
     uint32_t complained[64]; /* links, a small ring, so that one peer fills no log */
     size_t complained_at;
     struct buf scratch;
@@ -183,7 +177,7 @@ static void take_pull(struct collector *collector, struct hub_ticket *ticket,
     struct agent *agent = registry_find(&collector->registry, pull->instance);
 
     if (!agent || agent->link != ticket->link) {
-        collector->refusals.hello_first++;
+        collector->runs.refusals.hello_first++;
         refuse(collector, ticket, "hello-first", "this collector does not know the agent yet");
         return;
     }
@@ -269,7 +263,7 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
     int r;
 
     if (kind == REPORT_UNKNOWN) {
-        collector->refusals.unknown_report++;
+        collector->runs.refusals.unknown_report++;
         complain(collector, ticket->link, "unknown-report", "no such assignment of this instance");
         acknowledge(collector, ticket, report, "unknown");
         return;
@@ -283,7 +277,7 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
         store_failed(collector);
         return;
     }
-    collector->refusals.duplicate_report += r == STORE_DUPLICATE;
+    collector->runs.refusals.duplicate_report += r == STORE_DUPLICATE;
     pending = &collector->pending[collector->pending_count++];
     *pending = (struct pending){
         .ticket = *ticket,
@@ -303,9 +297,9 @@ static void take_undecodable(struct collector *collector, struct hub_ticket *tic
     bool is_version = r == -EPROTO;
 
     if (is_version)
-        collector->refusals.version++;
+        collector->runs.refusals.version++;
     else
-        collector->refusals.malformed++;
+        collector->runs.refusals.malformed++;
     complain(collector, ticket->link, is_version ? "version" : "malformed", err->text);
     refuse(collector, ticket, is_version ? "version" : "malformed", err->text);
 }
@@ -336,7 +330,7 @@ static void on_message(void *ctx, const struct hub_ticket *from, const void *dat
         take_leaving(collector, &ticket, &message.leaving);
         break;
     default:
-        collector->refusals.malformed++;
+        collector->runs.refusals.malformed++;
         complain(collector, ticket.link, "not-expected", proto_type_name(message.type));
         refuse(collector, &ticket, "not-expected", "a collector does not take this message");
     }

@@ -423,8 +423,10 @@ enum report_kind runs_classify(struct runs *runs, const struct proto_report *rep
 
 static void add_row(struct run *run, uint32_t source, const struct proto_probe *probe)
 {
-    if (run->row_count == RUN_ROWS_MAX)
+    if (run->row_count == RUN_ROWS_MAX) {
+        run->sources[source].dropped++; /* stored, but not judged: the run is incomplete */
         return;
+    }
     mem_grow(&run->rows, run->row_count, &run->row_capacity, sizeof(*run->rows));
     run->rows[run->row_count++] = (struct matrix_row){
         .source = source,

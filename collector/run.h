@@ -60,8 +60,14 @@ struct run_request {
     int64_t deadline_ms; /* 0: what the checks need */
 };
 
+/* Messages that were refused or ignored, by why. Counted always, logged once a link. */
+struct refusals {
+    uint64_t malformed, version, hello_first, unknown_report, duplicate_report;
+};
+
 struct runs {
     struct store *store;
+    struct refusals refusals;
     struct registry *registry;
     struct fleet *fleet; /* the current one; borrowed */
     int64_t fleet_id;

@@ -81,11 +81,12 @@ static const char *const statements[STATEMENT_COUNT] = {
     [LIST_PROBES] =
         "SELECT assignment, column, name, address, port, phase, outcome, error, local, resolve_us, "
         "connect_us, tls_us, exchange_us, status, detail FROM probe WHERE late = 0 AND assignment "
-        "IN (SELECT id FROM assignment WHERE run = ?1) AND (?2 < 0 OR column = ?2)",
+        "IN (SELECT id FROM assignment WHERE run = ?1) AND (?2 < 0 OR column = ?2) "
+        "ORDER BY assignment, column, name, address, port",
     [LIST_RESOLUTIONS] =
         "SELECT assignment, name, type, outcome, rcode, ttl_s, time_us, resolver, answers "
         "FROM resolution WHERE late = 0 AND assignment IN "
-        "(SELECT id FROM assignment WHERE run = ?)",
+        "(SELECT id FROM assignment WHERE run = ?) ORDER BY assignment, name, type",
 };
 
 struct store {

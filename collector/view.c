@@ -564,3 +564,39 @@ void view_services(const struct runs *runs, struct buf *out)
     }
     buf_puts(out, "]}");
 }
+
+/* ---- metrics ---- */
+
+void view_metrics(const struct runs *runs, struct buf *out)
+{
+    const struct refusals *refusals = &runs->refusals;
+    const struct {
+        const char *reason;
+        uint64_t count;
+    } reasons[] = {
+        {"malformed", refusals->malformed},
+        {"version", refusals->version},
+        {"hello-first", refusals->hello_first},
+        {"unknown-report", refusals->unknown_report},
+        {"duplicate-report", refusals->duplicate_report},
+        {"registry-full", runs->registry->refused},
+    };
+    struct agent *agent, *next;
+    size_t live = 0;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        live += agent_is_live(agent);
+    }
+    buf_puts(out, "# TYPE canreach_messages_refused_total counter\n");
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        buf_printf(out, "canreach_messages_refused_total{reason=\"%s\"} %llu\n", reasons[i].reason,
+                   (unsigned long long)reasons[i].count);
+    buf_printf(out,
+               "# TYPE canreach_agents gauge\n"
+               "canreach_agents{state=\"live\"} %zu\ncanreach_agents{state=\"lost\"} %zu\n"
+               "# TYPE canreach_runs_open gauge\ncanreach_runs_open %zu\n"
+               "# TYPE canreach_store_failing gauge\ncanreach_store_failing %d\n",
+               live, HASH_COUNT(runs->registry->agents) - live, runs->open_count,
+               *store_problem(runs->store) != '\0');
+}

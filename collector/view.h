@@ -21,6 +21,9 @@ int view_pair(const struct runs *runs, const struct store_run *record, const cha
 void view_agents(const struct runs *runs, uint64_t now_us, struct buf *out);
 void view_services(const struct runs *runs, struct buf *out);
 
+/* Counters and gauges in Prometheus' text format (exposition format 0.0.4). */
+void view_metrics(const struct runs *runs, struct buf *out);
+
 /* What was observed, in words: "no answer to the SYN", "HTTP 503", "no such name (NXDOMAIN)". */
 void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t error, int64_t status,
                 struct buf *out);

@@ -52,11 +52,16 @@ void log_write(enum log_level level, const char *event, const char *format, ...)
 const char *log_quote(const char *text, char *out, size_t size)
 {
     CLEANUP_BUF struct buf quoted = BUF_INIT(BUF_UNBOUNDED);
-    size_t cut = strnlen(text, size / 8);
-    char head[256];
+    char head[LOG_LINE_MAX];
 
-    snprintf(head, sizeof(head), "%.*s", (int)cut, text);
+    snprintf(head, sizeof(head), "%s", text);
     buf_put_json(&quoted, head);
+    if (quoted.length >= size) {
+        /* An escape takes six bytes at most. */
+        head[(size - 3) / 6] = '\0';
+        buf_reset(&quoted);
+        buf_put_json(&quoted, head);
+    }
     snprintf(out, size, "%s", buf_text(&quoted));
     return out;
 }

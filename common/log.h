@@ -20,9 +20,9 @@ bool log_level_parse(const char *text, enum log_level *ret_level);
 void log_write(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* `text` quoted and escaped into `out` (JSON rules), cut to fit. Returns `out`. */
+/* `text` quoted and escaped into `out` (JSON rules), cut where it would not fit. Returns `out`. */
 const char *log_quote(const char *text, char *out, size_t size);
-#define LOG_QUOTE(text) log_quote((text), (char[288]){0}, 288)
+#define LOG_QUOTE(text) log_quote((text), (char[640]){0}, 640)
 
 #define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...)  log_write(LOG_LEVEL_WARN, event, __VA_ARGS__)

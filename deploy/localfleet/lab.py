@@ -272,6 +272,7 @@ def report(state, text):
 
 
 def work(state):
+    os.chdir(state)  # servers run as nobody, who may not be allowed into the checkout
     with open(os.path.join(state, "settings.json"), encoding="utf-8") as file:
         settings = json.load(file)
     listener = socket.socket(socket.AF_UNIX)

@@ -128,7 +128,7 @@ class Servers:
         path = os.path.join(folder, "haproxy.cfg")
         with open(path, "w", encoding="utf-8") as file:
             file.write(HAPROXY.format(servers=servers))
-        return [shell.need("haproxy", "haproxy"), "-q", "-db", "-f", path]
+        return [shell.need("haproxy", "haproxy"), "-db", "-f", path]
 
     def redis(self, task, checks):
         return [shell.need("redis-server", "redis-server"), "--port", str(checks[0]["port"]), "--bind", "0.0.0.0",

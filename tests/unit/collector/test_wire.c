@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define CLIENTS 200
@@ -244,6 +245,28 @@ static void test_half_a_message(void **state)
     nng_close(good);
 }
 
+/* What was refused can be asked for. */
+static void test_refusals_are_counted(void **state)
+{
+    nng_socket client = dial();
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char answer[4096] = "";
+
+    (void)state;
+    refuses(client, "malformed", "{");
+    refuses(client, "version", "{\"v\":2,\"type\":\"hello\"}");
+    refuses(client, "version", "{\"v\":3,\"type\":\"hello\"}");
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", http + strlen("unix:"));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(send(fd, "GET /metrics HTTP/1.0\r\n\r\n", 25, MSG_NOSIGNAL), 25);
+    assert_true(recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0);
+    assert_contains(answer, "refused_total{reason=\"malformed\"} 1\n");
+    assert_contains(answer, "refused_total{reason=\"version\"} 2\n");
+    close(fd);
+    nng_close(client);
+}
+
 /* The newest pull is the one that is held; the older one is let go with an empty answer. */
 static void test_pulls_are_held(void **state)
 {
@@ -305,9 +328,13 @@ static void test_a_crowd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WIRE_TEST(test_strange_messages),      WIRE_TEST(test_reports_of_nothing),
-        WIRE_TEST(test_beyond_the_wire_limit), WIRE_TEST(test_half_a_message),
-        WIRE_TEST(test_pulls_are_held),        WIRE_TEST(test_a_crowd),
+        WIRE_TEST(test_strange_messages),
+        WIRE_TEST(test_reports_of_nothing),
+        WIRE_TEST(test_beyond_the_wire_limit),
+        WIRE_TEST(test_half_a_message),
+        WIRE_TEST(test_refusals_are_counted),
+        WIRE_TEST(test_pulls_are_held),
+        WIRE_TEST(test_a_crowd),
     };
     return RUN_TESTS(tests);
 }
