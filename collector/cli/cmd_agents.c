@@ -61,9 +61,7 @@ int cmd_agents(int argc, char **argv)
         return EXIT_PASS;
     }
     agents = cJSON_GetObjectItemCaseSensitive(document, "agents");
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(agent, agents)
     {
         add_agent(&table, agent);

@@ -109,7 +109,7 @@ static void print_table(const struct grid *grid)
     struct table table;
     char label[LABEL_MAX];
 
-    table_init(&table, grid->column_count + 1);
+    table_init(&table, NULL, grid->column_count + 1);
     table_add(&table, DIM, "from \\ to");
     for (size_t c = 0; c + 1 < table.columns; c++)
         table_add(&table, BOLD, "%s", column_label(&grid->columns[c], label));

@@ -31,9 +31,7 @@ static void print_list(const cJSON *document)
     struct table table;
     const cJSON *run;
 
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(document, "runs"))
     {
         const char *verdict = json_string(run, "verdict", "-");
@@ -59,9 +57,7 @@ static void print_one(const cJSON *document)
            json_string(run, "started", "?"));
     print_coloured(verdict_colour(verdict), verdict, SIZE_MAX);
     puts(json_bool(run, "incomplete", false) ? ", incomplete\n" : "\n");
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(agent, cJSON_GetObjectItemCaseSensitive(run, "agents"))
     {
         const char *state = json_string(agent, "state", "?");

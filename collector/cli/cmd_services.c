@@ -73,9 +73,7 @@ int cmd_services(int argc, char **argv)
         print_json(document);
         return EXIT_PASS;
     }
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(service, cJSON_GetObjectItemCaseSensitive(document, "services"))
     {
         add_service(&table, service);

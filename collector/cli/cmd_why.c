@@ -65,9 +65,7 @@ static void print_resolutions(const cJSON *rows)
     const cJSON *row;
 
     printf("\nNames\n");
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(row, rows)
     {
         add_resolution(&table, row);
@@ -103,9 +101,7 @@ static void print_attempts(const cJSON *rows)
     const cJSON *row;
 
     printf("\nAttempts\n");
-    table_init(&table, ARRAY_SIZE(heads));
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        table_add(&table, DIM, "%s", heads[i]);
+    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(row, rows)
     {
         add_attempt(&table, row);

@@ -11,9 +11,11 @@
 #define COLUMN_MIN 8 /* a column is not cut below this */
 #define COLUMN_MAX 60
 
-void table_init(struct table *table, size_t columns)
+void table_init(struct table *table, const char *const *heads, size_t columns)
 {
     *table = (struct table){.columns = columns};
+    for (size_t i = 0; heads && i < columns; i++)
+        table_add(table, DIM, "%s", heads[i]);
 }
 
 void table_deinit(struct table *table)

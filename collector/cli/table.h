@@ -17,7 +17,8 @@ struct table {
     size_t count, capacity;
 };
 
-void table_init(struct table *table, size_t columns);
+/* With `heads`, one a column, the first row is there already; NULL: the caller adds it. */
+void table_init(struct table *table, const char *const *heads, size_t columns);
 void table_deinit(struct table *table);
 /* Adds the next cell, left to right, row by row. */
 void table_add(struct table *table, enum colour colour, const char *format, ...)

@@ -91,7 +91,9 @@ class FleetCheck(unittest.TestCase):
 
     def test_garbage(self):
         for data in (b"", b"\0" * 1000, os.urandom(10 * 1024 * 1024), b"[" * 900000, b"- " * 400000,
-                     b"a: " * 300000, b"&a [*a]", b"x" * (10 * 1024 * 1024)):
+                     b"a: " * 300000, b"&a [*a]",
+                     b"".join(b"k%d:\n" % number for number in range(110000)),
+                     b"services: {" + b",".join(b"k%d" % number for number in range(100000)) + b"}", b"x" * (10 * 1024 * 1024)):
             result = self.check(data)
             self.assertEqual(result.returncode, 2, data[:20])
             self.assertIn("error", result.stderr)
