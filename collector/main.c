@@ -69,6 +69,21 @@ static void raise_descriptors(void)
     }
 }
 
+/* Said once, since nothing asks who connects yet. */
+static void warn_of_open_listener(const char *option, const char *address)
+{
+    static const char *const closed[] = {"unix:", "ipc://",     "127.",
+                                         "[::1]", "tcp://127.", "tcp://[::1]"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(closed); i++)
+        if (strncmp(address, closed[i], strlen(closed[i])) == 0)
+            return;
+    log_warn("listener-open",
+             "option=%s address=%s hint=\"no authentication yet: let only agents "
+             "and yourself connect\"",
+             option, address);
+}
+
 static int serve(const struct settings *settings, struct fleet *fleet, const struct buf *text)
 {
     struct collector_settings wanted = {
@@ -96,6 +111,8 @@ static int serve(const struct settings *settings, struct fleet *fleet, const str
     log_info("started", "version=%s fleet=%s services=%zu agents=%s http=%s store=%s",
              CANREACH_VERSION, LOG_QUOTE(fleet->name), fleet->service_count,
              settings->listen_agents, settings->listen_http, LOG_QUOTE(settings->store));
+    warn_of_open_listener("--listen-agents", settings->listen_agents);
+    warn_of_open_listener("--listen-http", settings->listen_http);
     status = loop_run(loop) < 0 ? 1 : 0;
     log_info("stopped", "status=%d", status);
 done:

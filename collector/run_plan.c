@@ -1,0 +1,213 @@
+/* The start of a run: who probes what, until when; stored before anybody is told. */
+#include "collector/run_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+static size_t target_bytes(const struct fleet *fleet, size_t column)
+{
+    const struct fleet_service *service = fleet_column_service(fleet, column);
+    const struct fleet_check *check = fleet_column_check(fleet, column);
+    size_t bytes = 64 + strlen(check->path) + strlen(check->status);
+
+    for (size_t i = 0; i < service->name_count; i++)
+        bytes += strlen(service->names[i]) + 3;
+    return bytes;
+}
+
+/* Fills `source->columns` from `*column` on, up to the size of one message; moves `*column`. */
+static void take_columns(const struct run *run, struct run_source *source, size_t *column)
+{
+    const struct fleet *fleet = run->fleet;
+    size_t bytes = 0, capacity = 0;
+
+    for (; *column < fleet->column_count && bytes < RUN_ASSIGNMENT_BYTES; ++*column) {
+        if (!plan_wants(&run->plan, fleet, source->service, *column))
+            continue;
+        bytes += target_bytes(fleet, *column);
+        mem_grow(&source->columns, source->column_count, &capacity, sizeof(*source->columns));
+        source->columns[source->column_count++] = (uint32_t)*column;
+    }
+}
+
+static void add_sources(struct run *run, const struct agent *agent, size_t service,
+                        size_t *capacity)
+{
+    size_t column = 0;
+
+    while (column < run->fleet->column_count) {
+        struct run_source source = {
+            .service = service,
+            .task = arena_strdup(&run->arena, agent->task),
+            .instance = arena_strdup(&run->arena, agent->instance),
+            .zone = arena_strdup(&run->arena, agent->zone),
+        };
+        take_columns(run, &source, &column);
+        if (!source.column_count)
+            continue;
+        mem_grow(&run->sources, run->source_count, capacity, sizeof(*run->sources));
+        run->sources[run->source_count++] = source;
+    }
+}
+
+static size_t collect_tasks(const struct runs *runs, uint64_t now_us, struct planner_task *tasks)
+{
+    struct agent *agent, *next;
+    size_t count = 0;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        size_t service = fleet_find_service(runs->fleet, agent->service);
+        if (service == SIZE_MAX || !runs->fleet->services[service].has_agents ||
+            !agent_is_expected(agent, now_us))
+            continue;
+        tasks[count++] = (struct planner_task){service, agent->task, agent};
+    }
+    return count;
+}
+
+static int plan_sources(struct runs *runs, struct run *run, const struct run_request *request,
+                        uint64_t now_us, struct error *err)
+{
+    struct planner_task *tasks = mem_array(HASH_COUNT(runs->registry->agents), sizeof(*tasks));
+    struct planner_input input = {
+        .fleet = run->fleet,
+        .tasks = tasks,
+        .from = &request->from,
+        .to = &request->to,
+        .seed = store_seed(runs->store),
+        .sample = runs->sample,
+    };
+    struct store_run last = {0};
+    size_t capacity = 0;
+    int r;
+
+    if (store_get_run(runs->store, 0, &last) == 0)
+        input.number = (uint64_t)last.id + 1;
+    store_run_deinit(&last);
+    input.task_count = collect_tasks(runs, now_us, tasks);
+    r = planner_plan(&input, &run->plan, err);
+    for (size_t i = 0; r == 0 && i < run->plan.chosen_count; i++) {
+        const struct planner_task *task = &tasks[run->plan.chosen[i]];
+        add_sources(run, task->ctx, task->service, &capacity);
+    }
+    mem_free(tasks);
+    return r;
+}
+
+/* What the slowest task needs: its names at the agents' DNS rate, then the longest time-out. */
+static int64_t needed_ms(const struct run *run)
+{
+    int64_t timeout_ms = 0, names = 0;
+
+    for (size_t c = 0; c < run->fleet->column_count; c++) {
+        int64_t ms = fleet_column_check(run->fleet, c)->timeout_ms;
+        timeout_ms = ms > timeout_ms ? ms : timeout_ms;
+        names += (int64_t)fleet_column_service(run->fleet, c)->name_count;
+    }
+    return timeout_ms + PROTO_DNS_MS + names * 2 * 1000 / PROTO_DNS_RATE + RUN_SLACK_MS;
+}
+
+static void put_names(struct buf *out, const struct options_list *list)
+{
+    buf_putc(out, '[');
+    for (size_t i = 0; i < list->count; i++) {
+        buf_puts(out, i ? "," : "");
+        buf_put_json(out, list->items[i]);
+    }
+    buf_putc(out, ']');
+}
+
+static char *scope_json(const struct run_request *request)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
+
+    buf_puts(&out, "{\"from\":");
+    put_names(&out, &request->from);
+    buf_puts(&out, ",\"to\":");
+    put_names(&out, &request->to);
+    buf_putc(&out, '}');
+    return mem_strdup(buf_text(&out));
+}
+
+static char *numbers_json(const uint32_t *numbers, size_t count)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
+
+    buf_putc(&out, '[');
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&out, "%s%u", i ? "," : "", numbers[i]);
+    buf_putc(&out, ']');
+    return mem_strdup(buf_text(&out));
+}
+
+static int store_plan(struct runs *runs, struct run *run)
+{
+    struct store_assignment *assignments = mem_array(run->source_count, sizeof(*assignments));
+    char **columns = mem_array(run->source_count, sizeof(*columns));
+    int r;
+
+    for (size_t i = 0; i < run->source_count; i++) {
+        const struct run_source *source = &run->sources[i];
+        columns[i] = numbers_json(source->columns, source->column_count);
+        assignments[i] = (struct store_assignment){
+            .service = run->fleet->services[source->service].name,
+            .task = source->task,
+            .instance = source->instance,
+            .zone = source->zone,
+            .columns = columns[i],
+        };
+    }
+    r = store_put_run(runs->store, &run->record, assignments, run->source_count);
+    for (size_t i = 0; i < run->source_count; i++) {
+        run->sources[i].assignment = assignments[i].id;
+        mem_free(columns[i]);
+    }
+    mem_free(columns);
+    mem_free(assignments);
+    return r;
+}
+
+int runs_start(struct runs *runs, const struct run_request *request, uint64_t now_us,
+               struct run **ret_run, struct error *err)
+{
+    struct run *run;
+    int64_t limit_ms;
+    int r;
+
+    if (runs->open_count == RUN_OPEN_MAX)
+        return error_set(err, -EBUSY, "%d runs are open; wait for one to end", RUN_OPEN_MAX);
+    run = mem_alloc(sizeof(*run));
+    run->fleet = fleet_ref(runs->fleet);
+    r = plan_sources(runs, run, request, now_us, err);
+    if (r < 0) {
+        run_free(run);
+        return r;
+    }
+    limit_ms = request->deadline_ms ? request->deadline_ms : needed_ms(run);
+    run->record.fleet = runs->fleet_id;
+    run->record.created_ms = clock_wall_ms();
+    run->record.deadline_ms = run->record.created_ms + limit_ms;
+    run->record.verdict = -1;
+    run->record.scope = scope_json(request);
+    run->record.live = numbers_json(run->plan.live_tasks, run->fleet->service_count);
+    text_copy(run->record.trigger, sizeof(run->record.trigger), request->trigger);
+    run->deadline_us = now_us + (uint64_t)limit_ms * 1000;
+    r = store_plan(runs, run);
+    if (r < 0) {
+        error_set(err, r, "the run cannot be stored: %s", store_problem(runs->store));
+        run_free(run);
+        return r;
+    }
+    runs->open[runs->open_count++] = run;
+    log_info("run-planned", "run=%lld trigger=%s tasks=%zu deadline_ms=%lld",
+             (long long)run->record.id, run->record.trigger, run->source_count,
+             (long long)limit_ms);
+    *ret_run = run;
+    return 0;
+}
