@@ -107,6 +107,7 @@ static void pull(struct agent *agent)
                  .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX},
     };
 
+    loop_timer_stop(agent->loop, &agent->pull_timer);
     if (agent->is_leaving || !agent->is_welcome || agent->job_count >= AGENT_SWEEPS_MAX)
         return;
     agent->is_pull_sent = send_message(agent, &message) == 0;

@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "proto/proto.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define PEER_MAX       128
@@ -49,19 +51,21 @@ struct link {
     int pipe_event;
 };
 
+/* The peer as a URL that needs no name to be resolved; "" for ipc. */
 static void describe_peer(nng_pipe pipe, char out[PEER_MAX])
 {
     nng_sockaddr address;
+    char host[INET6_ADDRSTRLEN];
 
     out[0] = '\0';
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
         return;
-    if (address.s_family == NNG_AF_INET) {
-        const uint8_t *ip = (const uint8_t *)&address.s_in.sa_addr;
-        const uint8_t *port = (const uint8_t *)&address.s_in.sa_port;
-        snprintf(out, PEER_MAX, "tcp://%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3],
-                 port[0] << 8 | port[1]);
-    }
+    if (address.s_family == NNG_AF_INET &&
+        inet_ntop(AF_INET, &address.s_in.sa_addr, host, sizeof(host)))
+        snprintf(out, PEER_MAX, "tcp://%s:%u", host, ntohs(address.s_in.sa_port));
+    if (address.s_family == NNG_AF_INET6 &&
+        inet_ntop(AF_INET6, &address.s_in6.sa_addr, host, sizeof(host)))
+        snprintf(out, PEER_MAX, "tcp://[%s]:%u", host, ntohs(address.s_in6.sa_port));
 }
 
 /* On an NNG thread. */
@@ -223,7 +227,8 @@ struct link *link_new(struct loop *loop, const struct options_list *urls,
     link->loop = loop;
     link->urls = urls;
     link->events = *events;
-    link->seed = (unsigned)(clock_mono_us() ^ (uint64_t)getpid() << 16);
+    if (getrandom(&link->seed, sizeof(link->seed), 0) != sizeof(link->seed))
+        link->seed = (unsigned)clock_mono_us();
     link->dial_timer = (struct loop_timer){.fn = dial, .ctx = link};
     pthread_mutex_init(&link->lock, NULL);
     link->pipe_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
