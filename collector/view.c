@@ -268,9 +268,17 @@ static void put_open_cells(const struct run *run, struct buf *out)
     matrix_free(matrix);
 }
 
+/* The tasks that did not do their part, and why: late, missing, departed, dropped. */
+static void on_unfinished_task(void *ctx, const struct store_assignment *assignment)
+{
+    if (strcmp(assignment->state, "done") != 0 && strcmp(assignment->state, "open") != 0)
+        on_stored_task(ctx, assignment);
+}
+
 void view_matrix(const struct runs *runs, const struct store_run *record, struct buf *out)
 {
     const struct run *run = runs_find(runs, record->id);
+    struct task_list unfinished = {.out = out};
 
     buf_puts(out, "{\"schema\":1,\"run\":");
     view_run(runs, run ? &run->record : record, out);
@@ -279,6 +287,9 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
         put_open_cells(run, out);
     else
         store_each_cell(runs->store, record->id, on_stored_cell, out);
+    buf_puts(out, "],\"unfinished\":[");
+    if (!run)
+        store_each_assignment(runs->store, record->id, on_unfinished_task, &unfinished);
     buf_puts(out, "],\"diagnoses\":[]}");
 }
 

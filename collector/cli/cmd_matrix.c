@@ -191,6 +191,19 @@ static void print_pairs(const struct grid *grid)
             print_pair(&grid->columns[i % grid->column_count], grid->cells[i]);
 }
 
+/* Those that make the run incomplete, and those that left in the middle of it. */
+static void print_unfinished(const cJSON *unfinished)
+{
+    const cJSON *task;
+
+    if (cJSON_GetArraySize(unfinished))
+        puts("\nTasks that did not finish:");
+    cJSON_ArrayForEach(task, unfinished)
+    {
+        printf("    %s: %s\n", json_string(task, "task", "?"), json_string(task, "state", "?"));
+    }
+}
+
 int matrix_status(const struct cJSON *document)
 {
     const cJSON *run = cJSON_GetObjectItemCaseSensitive(document, "run");
@@ -216,14 +229,14 @@ int matrix_print(const struct cJSON *document)
         puts("The fleet has no pairs: no service with agents, or none with a check.");
     }
     grid_deinit(&grid);
+    print_unfinished(cJSON_GetObjectItemCaseSensitive(document, "unfinished"));
     printf("\nrun %s: ", json_string(run, "id", "?"));
     print_coloured(status == EXIT_PASS   ? GREEN
                    : status == EXIT_FAIL ? RED
                                          : YELLOW,
                    verdict ? verdict : "not judged yet", SIZE_MAX);
     if (json_bool(run, "incomplete", false))
-        printf(", incomplete: not every task reported (canreach runs %s)",
-               json_string(run, "id", ""));
+        printf(", incomplete");
     putchar('\n');
     return status;
 }

@@ -30,6 +30,8 @@ class Agents(FleetTest):
         self.assertEqual(status, 3)
         self.assertTrue(document["run"]["incomplete"])
         self.assertEqual(cell(document, "web", "api")["silent_tasks"], 1)
+        self.assertEqual([(task["task"], task["state"]) for task in document["unfinished"]], [("web.1", "missing")])
+        self.assertRegex(self.fleet.canreach("matrix").stdout, r"(?m)^    web\.1: missing$")
         self.assertRegex(self.fleet.canreach("runs", document["run"]["id"]).stdout, r"(?m)^web +web\.1 +a +missing$")
 
     def test_a_killed_one_is_new_when_it_comes_back(self):
@@ -43,13 +45,30 @@ class Agents(FleetTest):
         self.assertEqual((status, states(document)), (0, {}))
 
 
+class Collectors(FleetTest):
+    """Several collectors, not all of them there; names that do not resolve."""
+
+    def start_agent(self, name, collectors):
+        # `timeout` ends it: it says leaving then, as any agent does.
+        self.fleet.local("exec", "web.1", "sh", "-c",
+                         f"timeout 30 {program('canreach-agent')} --collector {collectors} --service extra "
+                         f"--task {name} >/dev/null 2>&1 &")
+
+    def test_the_one_that_answers_is_found(self):
+        self.start_agent("extra.1", "tcp://10.77.0.10:9,tcp://nowhere.shop.local:7700,tcp://10.77.0.10:7700")
+        agents = self.fleet.wait_for_agents(9)
+        self.assertIn("extra.1", [agent["task"] for agent in agents])
+        # ... and again, after the link was lost.
+        self.fleet.heal(self.fleet.fault("kill", "collector"))
+        self.fleet.wait_for_agents(9)
+
+
 class Strangers(unittest.TestCase):
     def setUp(self):
         self.fleet = Fleet()
         self.addCleanup(self.fleet.down)
 
     def test_an_unknown_service_is_listed_as_such(self):
-        # `timeout` ends it: it says leaving then, as any agent does.
         self.fleet.local("exec", "web.1", "sh", "-c",
                          f"timeout 20 {program('canreach-agent')} --collector tcp://10.77.0.10:7700 "
                          "--service reports --task reports.9 >/dev/null 2>&1 &")

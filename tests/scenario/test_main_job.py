@@ -87,6 +87,14 @@ class MainJob(FleetTest):
         self.assertRegex(self.fleet.canreach("agents").stdout, r"(?m)^web +web\.1 +a +live +\d+s ")
         self.assertRegex(self.fleet.canreach("runs").stdout, r"(?m)^\d+ +20.*manual +judged +pass$")
 
+    def test_without_a_collector_there_is_no_verdict(self):
+        self.fleet.fault("kill", "collector")
+        result = self.fleet.canreach("run")
+        self.assertEqual((result.returncode, result.stdout), (3, ""))
+        self.assertIn("cannot reach the collector", result.stderr)
+        self.fleet.heal()
+        self.fleet.wait_for_agents(8)
+
     def test_wrong_names(self):
         for words, text in ((("run", "--from", "wbe"), "did you mean 'web'?"),
                             (("run", "--to", "web:grpc"), "has no check 'grpc'")):
