@@ -36,7 +36,7 @@ struct collector {
 
     struct pending *pending;
     size_t pending_count;
-    struct loop_deferred commit;
+    struct loop_deferred turn_end;
     bool is_store_failing;
 
     struct loop_timer housekeeping, deadline;
@@ -101,10 +101,16 @@ static void acknowledge(struct collector *collector, struct hub_ticket *ticket,
 
 /* ---- runs ---- */
 
+static void commit(void *ctx);
+
 static void tick_runs(void *ctx)
 {
     struct collector *collector = ctx;
-    uint64_t next = runs_tick(&collector->runs, clock_mono_us());
+    uint64_t next;
+
+    /* First what came in: it counts, and a verdict needs a transaction of its own. */
+    commit(collector);
+    next = runs_tick(&collector->runs, clock_mono_us());
 
     if (next)
         loop_timer_at(collector->loop, &collector->deadline, next);
@@ -229,17 +235,8 @@ static void store_failed(struct collector *collector)
     drop_pending(collector);
 }
 
-static void commit(void *ctx)
+static void acknowledge_pending(struct collector *collector)
 {
-    struct collector *collector = ctx;
-
-    if (store_commit(collector->store) < 0) {
-        store_failed(collector);
-        return;
-    }
-    if (collector->is_store_failing)
-        log_info("store-recovered", "reports=%zu", collector->pending_count);
-    collector->is_store_failing = false;
     for (size_t i = 0; i < collector->pending_count; i++) {
         struct pending *pending = &collector->pending[i];
         struct agent *agent = registry_find(&collector->registry, pending->message.report.instance);
@@ -250,7 +247,31 @@ static void commit(void *ctx)
         acknowledge(collector, &pending->ticket, &pending->message.report, pending->status);
     }
     drop_pending(collector);
-    tick_runs(collector);
+}
+
+static void commit(void *ctx)
+{
+    struct collector *collector = ctx;
+
+    if (!collector->pending_count)
+        return;
+    if (store_commit(collector->store) < 0) {
+        store_failed(collector);
+        return;
+    }
+    if (collector->is_store_failing)
+        log_info("store-recovered", "reports=%zu", collector->pending_count);
+    collector->is_store_failing = false;
+    acknowledge_pending(collector);
+}
+
+static void on_http_request(void *ctx, const struct httpd_request *request,
+                            struct httpd_response *response)
+{
+    struct collector *collector = ctx;
+
+    commit(collector);
+    api_handle(&collector->api, request, response);
 }
 
 /* Takes over the message. */
@@ -288,7 +309,7 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
         .is_in_time = r == STORE_STORED && kind == REPORT_IN_TIME,
     };
     memset(message, 0, sizeof(*message));
-    loop_defer(collector->loop, &collector->commit);
+    loop_defer(collector->loop, &collector->turn_end);
 }
 
 static void take_undecodable(struct collector *collector, struct hub_ticket *ticket, int r,
@@ -401,7 +422,7 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->store = store;
     collector->scratch = BUF_INIT(PROTO_MESSAGE_MAX);
     collector->pending = mem_array(COLLECTOR_PENDING_MAX, sizeof(*collector->pending));
-    collector->commit = (struct loop_deferred){.fn = commit, .ctx = collector};
+    collector->turn_end = (struct loop_deferred){.fn = tick_runs, .ctx = collector};
     collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
     collector->api = (struct api){&collector->runs, loop, on_run_started, collector};
@@ -410,7 +431,7 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->hub = hub_new(loop, settings->listen_agents, &events, err);
     if (!collector->hub)
         return collector_free(collector);
-    collector->httpd = httpd_new(loop, settings->listen_http, api_handle, &collector->api, err);
+    collector->httpd = httpd_new(loop, settings->listen_http, on_http_request, collector, err);
     if (!collector->httpd)
         return collector_free(collector);
     loop_timer_in_ms(loop, &collector->housekeeping, HOUSEKEEPING_MS);
@@ -422,11 +443,10 @@ struct collector *collector_free(struct collector *collector)
 {
     if (!collector)
         return NULL;
-    if (collector->pending_count)
-        commit(collector);
+    commit(collector);
     collector->httpd = httpd_free(collector->httpd);
     collector->hub = hub_free(collector->hub);
-    loop_undefer(collector->loop, &collector->commit);
+    loop_undefer(collector->loop, &collector->turn_end);
     loop_timer_stop(collector->loop, &collector->housekeeping);
     loop_timer_stop(collector->loop, &collector->deadline);
     runs_deinit(&collector->runs);

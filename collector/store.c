@@ -190,8 +190,15 @@ static const char *text_at(sqlite3_stmt *statement, int column)
 
 static int begin(struct store *store)
 {
-    int r = execute(store, "BEGIN IMMEDIATE");
+    int r;
 
+    /* Reports wait for their commit: whoever needs a transaction of its own ends theirs first. To
+     * roll back here would take away what is about to be acknowledged. */
+    if (store->in_transaction) {
+        snprintf(store->problem, sizeof(store->problem), "a transaction is open");
+        return -EINPROGRESS;
+    }
+    r = execute(store, "BEGIN IMMEDIATE");
     store->in_transaction = r == 0;
     return r;
 }
@@ -208,7 +215,7 @@ static int commit(struct store *store)
     return r;
 }
 
-/* Ends a transaction of several statements: commit when all went well, else leave no trace. */
+/* Ends a transaction that was begun: commit when all went well, else leave no trace. */
 static int end(struct store *store, int r)
 {
     if (r == 0)
@@ -232,6 +239,13 @@ static int64_t pragma_int(struct store *store, const char *sql)
     return value;
 }
 
+static int execute_both(struct store *store, const char *first, const char *second)
+{
+    int r = execute(store, first);
+
+    return r < 0 ? r : execute(store, second);
+}
+
 static int migrate(struct store *store, struct error *err)
 {
     int64_t version = pragma_int(store, "PRAGMA user_version");
@@ -250,10 +264,7 @@ static int migrate(struct store *store, struct error *err)
         int r = begin(store);
         snprintf(sql, sizeof(sql), "PRAGMA user_version = %lld", (long long)version + 1);
         if (r == 0)
-            r = execute(store, store_migrations[version]);
-        if (r == 0)
-            r = execute(store, sql);
-        r = end(store, r);
+            r = end(store, execute_both(store, store_migrations[version], sql));
         if (r < 0)
             return error_set(err, r, "migration to schema %lld failed: %s", (long long)version + 1,
                              store->problem);
@@ -390,10 +401,10 @@ int store_put_run(struct store *store, struct store_run *run, struct store_assig
 {
     int r = begin(store);
 
-    if (r == 0)
-        r = finish(store,
-                   bind(store, PUT_RUN, "iisiiss", run->fleet, (int64_t)run->state, run->trigger,
-                        run->created_ms, run->deadline_ms, run->scope, run->live));
+    if (r < 0)
+        return r;
+    r = finish(store, bind(store, PUT_RUN, "iisiiss", run->fleet, (int64_t)run->state, run->trigger,
+                           run->created_ms, run->deadline_ms, run->scope, run->live));
     run->id = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; i < count && r == 0; i++)
         r = put_assignment(store, run->id, &assignments[i]);
@@ -416,9 +427,10 @@ int store_judge_run(struct store *store, const struct store_run *run,
 {
     int r = begin(store);
 
-    if (r == 0)
-        r = finish(store, bind(store, JUDGE_RUN, "iiii", run->finished_ms, (int64_t)run->verdict,
-                               (int64_t)run->is_incomplete, run->id));
+    if (r < 0)
+        return r;
+    r = finish(store, bind(store, JUDGE_RUN, "iiii", run->finished_ms, (int64_t)run->verdict,
+                           (int64_t)run->is_incomplete, run->id));
     for (size_t i = 0; i < assignment_count && r == 0; i++)
         r = store_set_assignment_state(store, assignments[i].id, assignments[i].state);
     for (size_t i = 0; i < cell_count && r == 0; i++)

@@ -3,7 +3,8 @@
  * One writer: the collector's loop. Report batches are written inside one open transaction per
  * turn of the loop (store_begin, store_put_report ..., store_commit); nothing is acknowledged
  * before the commit. When a write fails (a full disk), the transaction is rolled back as a whole
- * and the agents send again. The other calls commit by themselves.
+ * and the agents send again. The other calls commit by themselves; those that write a run or a
+ * verdict are refused (-EINPROGRESS) while reports wait for their commit.
  */
 #ifndef COLLECTOR_STORE_H
 #define COLLECTOR_STORE_H

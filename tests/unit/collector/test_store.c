@@ -118,6 +118,27 @@ static void test_a_batch_is_stored_once(void **state)
     store_close(store);
 }
 
+/* A run or a verdict in the middle of reports must not take them along when it fails. */
+static void test_a_run_does_not_disturb_open_reports(void **state)
+{
+    struct store *store = open_store();
+    char scope[] = "{}", live[] = "[]";
+    int64_t assignment, run = put_run(store, &assignment);
+    struct store_run other = {.fleet = 1, .trigger = "manual", .scope = scope, .live = live};
+    struct store_run verdict = {.id = run, .finished_ms = 9};
+    struct proto_report report = report_of(assignment, 1);
+
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    assert_int_equal(store_put_run(store, &other, NULL, 0), -EINPROGRESS);
+    assert_int_equal(store_judge_run(store, &verdict, NULL, 0, NULL, 0), -EINPROGRESS);
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(probes_of(store, run), 1);
+    assert_int_equal(store_put_run(store, &other, NULL, 0), 0);
+    store_close(store);
+}
+
 static void test_rollback_leaves_nothing(void **state)
 {
     struct store *store = open_store();
@@ -275,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(test_a_batch_is_stored_once),
+        STORE_TEST(test_a_run_does_not_disturb_open_reports),
         STORE_TEST(test_rollback_leaves_nothing),
         STORE_TEST(test_everything_survives_a_restart),
         STORE_TEST(test_a_verdict_never_changes),
