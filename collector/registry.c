@@ -25,6 +25,7 @@ struct agent *agent_record_free(struct agent *agent)
 void registry_remove(struct registry *registry, struct agent *agent)
 {
     HASH_DEL(registry->agents, agent);
+    HASH_DELETE(by_place, registry->places, agent);
 }
 
 static const char **keep_list(struct arena *arena, const char **list, size_t count)
@@ -55,21 +56,44 @@ static struct agent *record_of(const struct proto_hello *hello)
     agent->resolver_count = hello->resolver_count;
     agent->checks = keep_list(arena, hello->checks, hello->check_count);
     agent->check_count = hello->check_count;
+    /* 0x1f cannot be in a name: control characters do not arrive. */
+    agent->place =
+        arena_printf(arena, "%s\x1f%s\x1f%s", hello->cluster, hello->service, hello->task);
     return agent;
 }
 
-static struct agent *find_older_instance(const struct registry *registry,
-                                         const struct proto_hello *hello)
+static void add(struct registry *registry, struct agent *agent)
 {
-    struct agent *agent, *next;
+    HASH_ADD_KEYPTR(hh, registry->agents, agent->instance, strlen(agent->instance), agent);
+    HASH_ADD_KEYPTR(by_place, registry->places, agent->place, strlen(agent->place), agent);
+}
 
-    HASH_ITER(hh, registry->agents, agent, next)
-    {
-        if (strcmp(agent->task, hello->task) == 0 && strcmp(agent->service, hello->service) == 0 &&
-            strcmp(agent->cluster, hello->cluster) == 0)
-            return agent;
+/* An earlier agent of the same task. */
+static struct agent *find_older_instance(const struct registry *registry, const char *place)
+{
+    struct agent *agent;
+
+    HASH_FIND(by_place, registry->places, place, strlen(place), agent);
+    return agent;
+}
+
+/* A new record in place of an older instance's; NULL when the registry is full. */
+static struct agent *register_new(struct registry *registry, const struct proto_hello *hello,
+                                  uint64_t now_us, struct agent **ret_replaced)
+{
+    struct agent *agent = record_of(hello);
+    struct agent *older = find_older_instance(registry, agent->place);
+
+    if (!older && HASH_COUNT(registry->agents) >= REGISTRY_AGENTS_MAX) {
+        registry->refused++;
+        return agent_record_free(agent);
     }
-    return NULL;
+    if (older)
+        registry_remove(registry, older);
+    *ret_replaced = older;
+    agent->since_us = now_us;
+    add(registry, agent);
+    return agent;
 }
 
 struct agent *registry_hello(struct registry *registry, const struct proto_hello *hello,
@@ -78,19 +102,10 @@ struct agent *registry_hello(struct registry *registry, const struct proto_hello
     struct agent *agent = registry_find(registry, hello->instance);
 
     *ret_replaced = NULL;
-    if (!agent) {
-        struct agent *older = find_older_instance(registry, hello);
-        if (!older && HASH_COUNT(registry->agents) >= REGISTRY_AGENTS_MAX) {
-            registry->refused++;
-            return NULL;
-        }
-        if (older)
-            registry_remove(registry, older);
-        *ret_replaced = older;
-        agent = record_of(hello);
-        agent->since_us = now_us;
-        HASH_ADD_KEYPTR(hh, registry->agents, agent->instance, strlen(agent->instance), agent);
-    }
+    if (!agent)
+        agent = register_new(registry, hello, now_us, ret_replaced);
+    if (!agent)
+        return NULL;
     if (agent->link != link) {
         agent->link = link;
         agent->change_us = now_us;
@@ -144,7 +159,7 @@ void registry_deinit(struct registry *registry)
 
     HASH_ITER(hh, registry->agents, agent, next)
     {
-        HASH_DEL(registry->agents, agent);
+        registry_remove(registry, agent);
         agent_record_free(agent);
     }
 }

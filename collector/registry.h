@@ -32,11 +32,14 @@ struct agent {
     int64_t *got; /* as its last pull said; owned */
     size_t got_count;
     uint64_t reports;
+    const char *place; /* cluster, service and task as one key */
     UT_hash_handle hh;
+    UT_hash_handle by_place;
 };
 
 struct registry {
     struct agent *agents; /* by instance */
+    struct agent *places; /* the same, by place */
     uint64_t refused;     /* hellos beyond REGISTRY_AGENTS_MAX */
 };
 

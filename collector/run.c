@@ -36,6 +36,7 @@ struct run *run_free(struct run *run)
 {
     if (!run)
         return NULL;
+    HASH_CLEAR(hh, run->agents);
     for (size_t i = 0; i < run->source_count; i++)
         mem_free(run->sources[i].columns);
     mem_free(run->sources);
@@ -46,6 +47,48 @@ struct run *run_free(struct run *run)
     arena_deinit(&run->arena);
     mem_free(run);
     return NULL;
+}
+
+/* A run is handed out, reported and judged by thousands of agents: none of it may cost a search
+ * through all of them each time. */
+void run_index_agents(struct run *run)
+{
+    for (size_t i = run->source_count; i > 0; i--) {
+        struct run_source *source = &run->sources[i - 1];
+        struct run_agent *agent;
+        HASH_FIND_STR(run->agents, source->instance, agent);
+        source->next = agent ? agent->first : SIZE_MAX;
+        if (!agent) {
+            agent = arena_alloc(&run->arena, 1, sizeof(*agent));
+            agent->instance = source->instance;
+            HASH_ADD_KEYPTR(hh, run->agents, agent->instance, strlen(agent->instance), agent);
+        }
+        agent->first = i - 1;
+    }
+}
+
+static size_t first_of_agent(const struct run *run, const char *instance)
+{
+    struct run_agent *agent;
+
+    HASH_FIND_STR(run->agents, instance, agent);
+    return agent ? agent->first : SIZE_MAX;
+}
+
+struct run_source *run_find_source(const struct run *run, int64_t assignment)
+{
+    size_t low = 0, high = run->source_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (run->sources[middle].assignment < assignment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < run->source_count && run->sources[low].assignment == assignment
+               ? &run->sources[low]
+               : NULL;
 }
 
 void runs_deinit(struct runs *runs)
@@ -137,10 +180,9 @@ static bool has_got(const struct agent *agent, int64_t assignment)
 static bool next_of_run(struct runs *runs, struct run *run, const struct agent *agent,
                         uint64_t now_us, struct proto_message *message)
 {
-    for (size_t i = 0; i < run->source_count; i++) {
+    for (size_t i = first_of_agent(run, agent->instance); i != SIZE_MAX; i = run->sources[i].next) {
         const struct run_source *source = &run->sources[i];
-        if (source->state != SOURCE_OPEN || strcmp(source->instance, agent->instance) != 0 ||
-            has_got(agent, source->assignment))
+        if (source->state != SOURCE_OPEN || has_got(agent, source->assignment))
             continue;
         fill_assignment(run, source, now_us, message);
         if (run->record.state == RUN_PLANNED &&
@@ -172,10 +214,7 @@ static struct run_source *find_source(struct runs *runs, int64_t run_id, int64_t
     struct run *run = runs_find(runs, run_id);
 
     *ret_run = run;
-    for (size_t i = 0; run && i < run->source_count; i++)
-        if (run->sources[i].assignment == assignment)
-            return &run->sources[i];
-    return NULL;
+    return run ? run_find_source(run, assignment) : NULL;
 }
 
 struct match {
@@ -258,12 +297,12 @@ void runs_apply(struct runs *runs, const struct proto_report *report)
 
 void runs_agent_gone(struct runs *runs, const char *instance, bool has_departed)
 {
-    for (size_t i = 0; i < runs->open_count; i++)
-        for (size_t j = 0; j < runs->open[i]->source_count; j++) {
-            struct run_source *source = &runs->open[i]->sources[j];
-            if (source->state == SOURCE_OPEN && strcmp(source->instance, instance) == 0)
-                source->state = has_departed ? SOURCE_DEPARTED : SOURCE_MISSING;
-        }
+    for (size_t i = 0; i < runs->open_count; i++) {
+        struct run *run = runs->open[i];
+        for (size_t j = first_of_agent(run, instance); j != SIZE_MAX; j = run->sources[j].next)
+            if (run->sources[j].state == SOURCE_OPEN)
+                run->sources[j].state = has_departed ? SOURCE_DEPARTED : SOURCE_MISSING;
+    }
 }
 
 /* ---- judging ---- */

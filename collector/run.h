@@ -40,14 +40,23 @@ struct run_source {
     size_t column_count;
     enum source_state state;
     int64_t batches, last_batch, dropped;
+    size_t next; /* the next source of the same instance; SIZE_MAX: none */
+};
+
+/* The sources of one agent: the first, then along `next`. */
+struct run_agent {
+    const char *instance;
+    size_t first;
+    UT_hash_handle hh;
 };
 
 struct run {
     struct store_run record;
     struct fleet *fleet; /* a reference: the fleet file may change meanwhile */
     struct plan plan;
-    struct run_source *sources;
+    struct run_source *sources; /* by assignment id */
     size_t source_count;
+    struct run_agent *agents; /* by instance; of the arena */
     struct matrix_row *rows;
     size_t row_count, row_capacity;
     uint64_t deadline_us;

@@ -6,6 +6,11 @@
 
 struct run *run_free(struct run *run);
 
+/* Once all sources are there. */
+void run_index_agents(struct run *run);
+/* By assignment id, or NULL. */
+struct run_source *run_find_source(const struct run *run, int64_t assignment);
+
 /* One attempt of a source; beyond RUN_ROWS_MAX it counts as dropped. */
 void run_add_row(struct run *run, uint32_t source, const struct proto_probe *probe);
 /* Done once its last batch and all before it are stored. */

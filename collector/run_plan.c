@@ -204,6 +204,7 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
         run_free(run);
         return r;
     }
+    run_index_agents(run);
     runs->open[runs->open_count++] = run;
     log_info("run-planned", "run=%lld trigger=%s tasks=%zu deadline_ms=%lld",
              (long long)run->record.id, run->record.trigger, run->source_count,

@@ -65,10 +65,10 @@ static void resume_row(void *ctx, int64_t assignment, const struct proto_probe *
 {
     struct run *run = ((struct resume *)ctx)->run;
 
-    for (size_t i = 0; i < run->source_count; i++)
-        if (run->sources[i].assignment == assignment &&
-            (uint64_t)probe->target < run->fleet->column_count)
-            run_add_row(run, (uint32_t)i, probe);
+    const struct run_source *source = run_find_source(run, assignment);
+
+    if (source && (uint64_t)probe->target < run->fleet->column_count)
+        run_add_row(run, (uint32_t)(source - run->sources), probe);
 }
 
 static void read_scope_list(const cJSON *scope, const char *key, struct options_list *list)
@@ -157,6 +157,7 @@ int runs_resume(struct runs *runs, uint64_t now_us, struct error *err)
         r = store_each_assignment(runs->store, resume.run->record.id, resume_source, &resume);
         if (r == 0)
             r = store_each_probe(runs->store, resume.run->record.id, -1, resume_row, &resume);
+        run_index_agents(resume.run);
         log_info("run-resumed", "run=%lld tasks=%zu rows=%zu", (long long)resume.run->record.id,
                  resume.run->source_count, resume.run->row_count);
     }
