@@ -48,16 +48,7 @@ size_t fleet_find_column(const struct fleet *fleet, const char *service, const c
 
 enum expectation fleet_expected(const struct fleet *fleet, size_t source, size_t column)
 {
-    const struct fleet_column *at = &fleet->columns[column];
-
-    for (size_t i = 0; i < fleet->rule_count; i++) {
-        const struct fleet_rule *rule = &fleet->rules[i];
-        if ((rule->source == SIZE_MAX || rule->source == source) &&
-            (rule->target == SIZE_MAX || rule->target == at->service) &&
-            (rule->check == SIZE_MAX || rule->check == at->check))
-            return rule->expected;
-    }
-    return fleet->fallback;
+    return (enum expectation)fleet->expected[source * fleet->column_count + column];
 }
 
 const char *expectation_name(enum expectation expected)

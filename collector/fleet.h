@@ -46,20 +46,14 @@ struct fleet_column {
     size_t check;
 };
 
-/* One line of `expect`; SIZE_MAX stands for all. */
-struct fleet_rule {
-    size_t source, target, check;
-    enum expectation expected;
-};
-
 struct fleet {
     const char *name;
     struct fleet_service *services;
     size_t service_count;
     struct fleet_column *columns;
     size_t column_count;
-    struct fleet_rule *rules; /* the most specific first */
-    size_t rule_count;
+    uint8_t *expected; /* enum expectation, service_count x column_count */
+    size_t rule_count; /* lines of `expect`, one a target */
     enum expectation fallback;
     unsigned references;
     struct arena arena;

@@ -4,8 +4,22 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
+
+/* One source and one target of a line; SIZE_MAX stands for all. */
+struct rule {
+    struct pair {
+        size_t source, target, check;
+    } pair;
+    enum expectation expected;
+    UT_hash_handle hh;
+};
+
+struct rules {
+    struct rule *known; /* by pair */
+    struct arena arena;
+};
 
 static char *trim(char *text)
 {
@@ -62,67 +76,64 @@ static bool find_check(struct parser *parser, const yaml_node_t *node, size_t ta
     return false;
 }
 
-/* No two shapes of line weigh the same, so that no pair is decided by the order of lines: a named
- * source beats a named target, a named check only breaks a tie. */
-static int specificity(const struct fleet_rule *rule)
+/* A pair twice under the same word is harmless; under two words it is a mistake. */
+static void add_rule(struct parser *parser, const yaml_node_t *node, struct rules *rules,
+                     const struct rule *wanted)
 {
-    return 5 * (rule->source != SIZE_MAX) + 3 * (rule->target != SIZE_MAX) +
-           (rule->check != SIZE_MAX);
-}
+    struct rule *rule;
 
-static void add_rule(struct parser *parser, const yaml_node_t *node, const struct fleet_rule *rule)
-{
-    struct fleet *fleet = parser->fleet;
-
-    for (size_t i = 0; i < fleet->rule_count; i++) {
-        const struct fleet_rule *other = &fleet->rules[i];
-        if (other->source == rule->source && other->target == rule->target &&
-            other->check == rule->check && other->expected != rule->expected) {
-            parser_fail(parser, node, "the same pair stands under both 'allow' and 'deny'");
-            return;
-        }
-    }
-    if (fleet->rule_count == FLEET_RULES_MAX)
+    HASH_FIND(hh, rules->known, &wanted->pair, sizeof(wanted->pair), rule);
+    if (rule && rule->expected != wanted->expected)
+        parser_fail(parser, node, "the same pair stands under both '%s' and '%s'",
+                    expectation_name(rule->expected), expectation_name(wanted->expected));
+    if (rule)
+        return;
+    if (HASH_COUNT(rules->known) == FLEET_RULES_MAX) {
         parser_fail(parser, node, "more than %d expectations", FLEET_RULES_MAX);
-    else
-        fleet->rules[fleet->rule_count++] = *rule;
+        return;
+    }
+    rule = arena_alloc(&rules->arena, 1, sizeof(*rule));
+    *rule = *wanted;
+    HASH_ADD(hh, rules->known, pair, sizeof(rule->pair), rule);
 }
 
 /* "source -> target[:check], target[:check]" */
 static void read_line(struct parser *parser, const yaml_node_t *node, char *line,
-                      enum expectation expected)
+                      enum expectation expected, struct rules *rules)
 {
     char *arrow = strstr(line, "->"), *rest, *target;
-    struct fleet_rule rule = {.expected = expected};
+    struct rule rule = {.expected = expected};
 
     if (!arrow) {
         parser_fail(parser, node, "'%.60s': expected 'source -> target, target:check'", line);
         return;
     }
     *arrow = '\0';
-    if (!find_service(parser, node, trim(line), &rule.source))
+    if (!find_service(parser, node, trim(line), &rule.pair.source))
         return;
-    if (rule.source != SIZE_MAX && !parser->fleet->services[rule.source].has_agents) {
+    if (rule.pair.source != SIZE_MAX && !parser->fleet->services[rule.pair.source].has_agents) {
         parser_fail(parser, node, "service '%s' has 'agents: none': nothing can probe from it",
-                    parser->fleet->services[rule.source].name);
+                    parser->fleet->services[rule.pair.source].name);
         return;
     }
     for (rest = arrow + 2; (target = strsep(&rest, ","));) {
         char *name = trim(target), *check = strchr(name, ':');
         if (check)
             *check++ = '\0';
-        if (find_service(parser, node, name, &rule.target) &&
-            find_check(parser, node, rule.target, check, &rule.check)) {
-            if (rule.target != SIZE_MAX && parser->fleet->services[rule.target].check_count == 0)
+        if (find_service(parser, node, name, &rule.pair.target) &&
+            find_check(parser, node, rule.pair.target, check, &rule.pair.check)) {
+            if (rule.pair.target != SIZE_MAX &&
+                parser->fleet->services[rule.pair.target].check_count == 0)
                 parser_fail(parser, node, "service '%s' has 'check: none': it cannot be reached",
-                            parser->fleet->services[rule.target].name);
+                            parser->fleet->services[rule.pair.target].name);
             else
-                add_rule(parser, node, &rule);
+                add_rule(parser, node, rules, &rule);
         }
     }
 }
 
-static void read_rules(struct parser *parser, const yaml_node_t *node, enum expectation expected)
+static void read_rules(struct parser *parser, const yaml_node_t *node, enum expectation expected,
+                       struct rules *rules)
 {
     const yaml_node_item_t *item;
 
@@ -138,7 +149,7 @@ static void read_rules(struct parser *parser, const yaml_node_t *node, enum expe
         if (!text || ++parser->visited > PARSER_NODES_MAX)
             continue;
         copy = mem_strdup(text);
-        read_line(parser, line, copy, expected);
+        read_line(parser, line, copy, expected, rules);
         mem_free(copy);
     }
 }
@@ -150,10 +161,9 @@ static void on_expect(struct parser *parser, const char *key, const yaml_node_t 
     static const char *const words[] = {"allow", "deny", "observe"};
     const char *word;
 
-    (void)ctx;
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         if (strcmp(key, words[i]) == 0) {
-            read_rules(parser, value, (enum expectation)i);
+            read_rules(parser, value, (enum expectation)i, ctx);
             return;
         }
     if (strcmp(key, "default") != 0) {
@@ -166,39 +176,54 @@ static void on_expect(struct parser *parser, const char *key, const yaml_node_t 
             parser->fleet->fallback = (enum expectation)i;
 }
 
-static int by_specificity(const void *a, const void *b)
+/* Which of two lines wins: no two shapes weigh the same, so that no pair is decided by the order of
+ * lines. A named source beats a named target, a named check only breaks a tie. */
+static int specificity(const struct rule *rule)
 {
-    return specificity(b) - specificity(a);
+    return 5 * (rule->pair.source != SIZE_MAX) + 3 * (rule->pair.target != SIZE_MAX) +
+           (rule->pair.check != SIZE_MAX);
 }
 
-static size_t count_rules(struct parser *parser, const yaml_node_t *expect)
+static int by_specificity(const struct rule *a, const struct rule *b)
 {
-    size_t count = 0;
+    return specificity(a) - specificity(b);
+}
 
-    for (const yaml_node_pair_t *pair = expect->data.mapping.pairs.start;
-         pair < expect->data.mapping.pairs.top; pair++) {
-        const yaml_node_t *list = parser_node(parser, pair->value);
-        if (list->type != YAML_SEQUENCE_NODE)
+static void apply(struct fleet *fleet, const struct rule *rule)
+{
+    const struct pair *pair = &rule->pair;
+    size_t first = pair->source == SIZE_MAX ? 0 : pair->source;
+    size_t end = pair->source == SIZE_MAX ? fleet->service_count : pair->source + 1;
+
+    for (size_t c = 0; c < fleet->column_count; c++) {
+        const struct fleet_column *column = &fleet->columns[c];
+        if ((pair->target != SIZE_MAX && pair->target != column->service) ||
+            (pair->check != SIZE_MAX && pair->check != column->check))
             continue;
-        for (const yaml_node_item_t *item = list->data.sequence.items.start;
-             item < list->data.sequence.items.top; item++) {
-            const yaml_node_t *line = parser_node(parser, *item);
-            count++;
-            if (line->type == YAML_SCALAR_NODE)
-                for (const char *c = (const char *)line->data.scalar.value; *c; c++)
-                    count += *c == ',';
-        }
+        for (size_t s = first; s < end; s++)
+            fleet->expected[s * fleet->column_count + c] = (uint8_t)rule->expected;
     }
-    return count < FLEET_RULES_MAX ? count : FLEET_RULES_MAX;
 }
 
 void parser_read_expect(struct parser *parser, const yaml_node_t *expect)
 {
     struct fleet *fleet = parser->fleet;
+    size_t cells = fleet->service_count * fleet->column_count;
+    struct rules rules = {0};
+    struct rule *rule, *next;
 
-    if (!parser_is_mapping(parser, expect, "expect"))
+    fleet->expected = arena_alloc(&fleet->arena, cells, sizeof(*fleet->expected));
+    if (!expect || !parser_is_mapping(parser, expect, "expect"))
         return;
-    fleet->rules = arena_alloc(&fleet->arena, count_rules(parser, expect), sizeof(*fleet->rules));
-    parser_each_key(parser, expect, on_expect, NULL);
-    qsort(fleet->rules, fleet->rule_count, sizeof(*fleet->rules), by_specificity);
+    parser_each_key(parser, expect, on_expect, &rules);
+    memset(fleet->expected, (int)fleet->fallback, cells);
+    fleet->rule_count = HASH_COUNT(rules.known);
+    /* The more specific a line, the later it has its say. */
+    HASH_SORT(rules.known, by_specificity);
+    HASH_ITER(hh, rules.known, rule, next)
+    {
+        apply(fleet, rule);
+    }
+    HASH_CLEAR(hh, rules.known);
+    arena_deinit(&rules.arena);
 }

@@ -453,8 +453,7 @@ static void read_root(struct parser *parser, const yaml_node_t *root)
                     PROTO_NAME_MAX);
     fleet->name = parser_keep(parser, name ? name : "fleet");
     read_services(parser, &sections, root);
-    if (sections.expect)
-        parser_read_expect(parser, sections.expect);
+    parser_read_expect(parser, sections.expect);
 }
 
 struct fleet *fleet_parse(const char *origin, const char *text, size_t length,

@@ -53,7 +53,7 @@ const char *parser_keep(struct parser *parser, const char *text);
 const char *parser_suggest(const char *word, const char *const *candidates, size_t count);
 const char *parser_list_of(const char *const *words, size_t count);
 
-/* fleet_expect.c: the `expect` section, once the services are known. */
+/* fleet_expect.c: the `expect` section (NULL: none), once the services are known. */
 void parser_read_expect(struct parser *parser, const yaml_node_t *expect);
 
 #endif

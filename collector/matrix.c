@@ -122,8 +122,11 @@ static bool is_same_failure(const struct matrix_row *a, const struct matrix_row 
            a->status == b->status && a->port == b->port && strcmp(a->address, b->address) == 0;
 }
 
-static void observe(struct matrix_cell *cell, const struct matrix_row *row)
+static void observe(struct matrix *matrix, struct matrix_cell *cell, const struct matrix_row *row)
 {
+    /* Most cells have nothing to show: a large matrix stays small. */
+    if (!cell->observed)
+        cell->observed = arena_alloc(&matrix->arena, MATRIX_OBSERVED_MAX, sizeof(*cell->observed));
     for (size_t i = 0; i < cell->observed_count; i++)
         if (is_same_failure(cell->observed[i].example, row)) {
             cell->observed[i].count++;
@@ -171,7 +174,7 @@ static void tally_row(struct builder *builder, const struct matrix_row *row, boo
     if (class != OUTCOME_IS_OURS)
         tally_denied(tally, row, listens);
     if (class != OUTCOME_IS_PASS || cell->expected == EXPECT_DENY)
-        observe(cell, row);
+        observe(builder->matrix, cell, row);
 }
 
 /* Which sources gave no row at all for a cell they were to fill. */
@@ -258,7 +261,8 @@ static void finish_cell(struct builder *builder, size_t service, size_t column)
     cell->probes = tally->passed + tally->failed;
     cell->failed = tally->failed;
     cell->ours = tally->ours;
-    qsort(cell->observed, cell->observed_count, sizeof(*cell->observed), by_count);
+    if (cell->observed)
+        qsort(cell->observed, cell->observed_count, sizeof(*cell->observed), by_count);
     if (!input->fleet->services[service].has_agents)
         cell->state = CELL_ABSENT;
     else if (!input->scope[index])
@@ -338,8 +342,10 @@ struct matrix *matrix_build(const struct matrix_input *input)
 
 struct matrix *matrix_free(struct matrix *matrix)
 {
-    if (matrix)
+    if (matrix) {
+        arena_deinit(&matrix->arena);
         mem_free(matrix->cells);
+    }
     mem_free(matrix);
     return NULL;
 }

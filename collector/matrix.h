@@ -69,12 +69,12 @@ struct matrix_observed {
 struct matrix_cell {
     enum cell_state state;
     enum expectation expected;
-    uint32_t probes;  /* attempts that count */
-    uint32_t failed;  /* of these */
-    uint32_t ours;    /* attempts that failed by our own fault */
-    uint32_t sources; /* tasks that were to probe it */
-    uint32_t silent;  /* of these, without a row, and not departed */
-    struct matrix_observed observed[MATRIX_OBSERVED_MAX]; /* the most frequent first */
+    uint32_t probes;                  /* attempts that count */
+    uint32_t failed;                  /* of these */
+    uint32_t ours;                    /* attempts that failed by our own fault */
+    uint32_t sources;                 /* tasks that were to probe it */
+    uint32_t silent;                  /* of these, without a row, and not departed */
+    struct matrix_observed *observed; /* the most frequent first; of the matrix' arena */
     size_t observed_count;
 };
 
@@ -83,6 +83,7 @@ struct matrix {
     struct matrix_cell *cells; /* rows x columns */
     bool is_incomplete;        /* a task that was to probe did not finish, and did not leave */
     enum verdict verdict;
+    struct arena arena;
 };
 
 struct matrix *matrix_build(const struct matrix_input *input);
