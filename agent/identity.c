@@ -145,7 +145,9 @@ static int fetch(const char *url, struct buf *answer)
     if (r < 0)
         return r;
     inet_ntop(AF_INET, &address.sin_addr, host, sizeof(host));
-    http_request(&request, path, host, ntohs(address.sin_port));
+    /* HTTP/1.0: the answer ends with the connection, and never comes in chunks. */
+    buf_printf(&request, "GET %s HTTP/1.0\r\nHost: %s:%u\r\nAccept: application/json\r\n\r\n", path,
+               host, ntohs(address.sin_port));
     fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -155,12 +157,10 @@ static int fetch(const char *url, struct buf *answer)
     return r;
 }
 
-/* HTTP/1.1 with Connection: close may still come chunked: the document is cut out of the body. */
 static int read_metadata(struct identity *identity, const char *url, struct error *err)
 {
     CLEANUP_BUF struct buf answer = BUF_INIT(IDENTITY_METADATA_MAX);
     struct http_answer head = {0};
-    const char *start, *end;
     size_t used = 0;
     int r = fetch(url, &answer);
 
@@ -169,11 +169,7 @@ static int read_metadata(struct identity *identity, const char *url, struct erro
     if (http_feed(&head, buf_text(&answer), answer.length, &used) != HTTP_DONE ||
         head.status != 200)
         return error_set(err, -EINVAL, "%.200s/task answered with status %d", url, head.status);
-    start = strchr(buf_text(&answer) + used, '{');
-    end = strrchr(buf_text(&answer), '}');
-    if (!start || !end || end < start)
-        return error_set(err, -EINVAL, "%.200s/task answered without a document", url);
-    return identity_parse_metadata(identity, start, (size_t)(end - start) + 1, err);
+    return identity_parse_metadata(identity, buf_text(&answer) + used, answer.length - used, err);
 }
 
 int identity_complete(struct identity *identity, struct error *err)

@@ -67,10 +67,10 @@ static void test_garbage(void **state)
 static void *serve(void *ctx)
 {
     int listener = *(int *)ctx, client = accept(listener, NULL, NULL);
-    char request[2048] = "", head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
+    char request[2048] = "", head[] = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n";
 
     assert_true(recv(client, request, sizeof(request) - 1, 0) > 0);
-    assert_contains(request, "GET /v4/abc/task HTTP/1.1\r\n");
+    assert_contains(request, "GET /v4/abc/task HTTP/1.0\r\n");
     assert_true(send(client, head, strlen(head), 0) > 0);
     assert_true(send(client, fargate, strlen(fargate), 0) > 0);
     close(client);
