@@ -167,6 +167,19 @@ static int parse_address(const char *text, struct sockaddr_storage *ret_address,
     return inet_pton(AF_INET, host, &v4->sin_addr) == 1 ? 0 : -EINVAL;
 }
 
+int httpd_check_address(const char *address, struct error *err)
+{
+    struct sockaddr_storage parsed;
+    socklen_t size;
+
+    if (strncmp(address, "unix:", 5) == 0 && address[5])
+        return 0;
+    if (parse_address(address, &parsed, &size) == 0)
+        return 0;
+    return error_set(err, -EINVAL, "'%.80s' is not ADDRESS:PORT, [IPV6]:PORT or unix:PATH",
+                     address);
+}
+
 static int listen_on_tcp(const char *text, struct error *err)
 {
     struct sockaddr_storage address;
@@ -174,10 +187,7 @@ static int listen_on_tcp(const char *text, struct error *err)
     int fd, one = 1;
 
     if (parse_address(text, &address, &size) < 0)
-        return error_set(err, -EINVAL,
-                         "cannot listen on '%.80s': expected ADDRESS:PORT, [IPV6]:PORT or "
-                         "unix:PATH",
-                         text);
+        return httpd_check_address(text, err);
     fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_set(err, -errno, "cannot listen on %s: %s", text, strerror(errno));

@@ -38,6 +38,9 @@ struct httpd *httpd_new(struct loop *loop, const char *address, httpd_fn fn, voi
                         struct error *err);
 struct httpd *httpd_free(struct httpd *httpd);
 
+/* -EINVAL with `err` when `address` has none of the forms above. */
+int httpd_check_address(const char *address, struct error *err);
+
 /* A decoded query parameter, or NULL. */
 const char *httpd_query(const struct httpd_request *request, const char *name);
 

@@ -1,11 +1,13 @@
 /* canreach-collector: settings, then the loop. */
 #include "collector/collector.h"
+#include "collector/httpd.h"
 #include "collector/planner.h"
 #include "common/log.h"
 #include "common/options.h"
 #include "common/text.h"
 #include "common/version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -84,6 +86,21 @@ static void warn_of_open_listener(const char *option, const char *address)
              option, address);
 }
 
+/* What is wrong in the settings is said before anything is opened. */
+static int check_settings(const struct settings *settings, struct error *err)
+{
+    struct error why;
+
+    if (httpd_check_address(settings->listen_http, &why) < 0)
+        return error_set(err, -EINVAL, "--listen-http: %s", why.text);
+    if (strncmp(settings->listen_agents, "tcp://", 6) != 0 &&
+        strncmp(settings->listen_agents, "ipc:///", 7) != 0)
+        return error_set(err, -EINVAL,
+                         "--listen-agents: '%.80s' is not tcp://ADDRESS:PORT or ipc:///PATH",
+                         settings->listen_agents);
+    return 0;
+}
+
 static int serve(const struct settings *settings, struct fleet *fleet, const struct buf *text)
 {
     struct collector_settings wanted = {
@@ -151,6 +168,8 @@ int main(int argc, char **argv)
     log_set_level(level);
     if (!settings.fleet)
         return usage_error("--fleet is needed: a fleet file, see 'canreach help fleet'");
+    if (check_settings(&settings, &err) < 0)
+        return usage_error(err.text);
     raise_descriptors();
     fleet = fleet_load(settings.fleet, &messages, &text);
     fputs(buf_text(&messages.text), stderr);

@@ -3,8 +3,12 @@
 import http.client
 import json
 import socket
+import subprocess
+import tempfile
+import time
+import unittest
 
-from harness import FleetTest, main
+from harness import FleetTest, main, program, run
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -94,6 +98,63 @@ class Api(FleetTest):
         self.assertGreater(document["probes"][0]["connect"], 0)
         self.assertIsNone(document["probes"][0]["tls"])
         self.problem(404, "GET", f"/api/v1/runs/{number}/pairs/web/payments?check=tcp")
+
+
+class Tcp(unittest.TestCase):
+    """The API over TCP, on loopback: where it listens unless told otherwise."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        with open(f"{self.folder.name}/fleet", "w", encoding="ascii") as file:
+            file.write("namespace: x\nservices: {web: {port: 80}}\n")
+
+    def start(self, address):
+        process = subprocess.Popen(
+            [program("canreach-collector"), "--fleet", f"{self.folder.name}/fleet", "--store", f"{self.folder.name}/db",
+             "--listen-agents", f"ipc://{self.folder.name}/agents", "--listen-http", address],
+            text=True, stderr=subprocess.PIPE)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def free_port(self, family, host):
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+            return probe.getsockname()[1]
+
+    def check(self, family, host):
+        port = self.free_port(family, host.strip("[]"))
+        process = self.start(f"{host}:{port}")
+        deadline = time.monotonic() + 20
+        while True:
+            result = run(program("canreach"), "services", "--url", f"http://{host}:{port}/")
+            if result.returncode == 0 or time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        self.assertRegex(result.stdout, r"(?m)^web +0 +tcp:80 +A +web\.x$")
+        process.terminate()
+        self.assertEqual(process.wait(20), 0)
+        self.assertNotIn("listener-open", process.stderr.read())
+
+    def test_ipv4(self):
+        self.check(socket.AF_INET, "127.0.0.1")
+
+    def test_ipv6(self):
+        try:
+            self.free_port(socket.AF_INET6, "::1")
+        except OSError:
+            self.skipTest("this machine has no IPv6 loopback")
+        self.check(socket.AF_INET6, "[::1]")
+
+    def test_a_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            process = self.start(f"127.0.0.1:{taken.getsockname()[1]}")
+            self.assertEqual(process.wait(20), 1)
+        self.assertIn("Address already in use", process.stderr.read())
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ class Usage(unittest.TestCase):
         self.check([program("canreach-collector"), "--fleet", "/nonexistent"], 2,
                    "/nonexistent: error: cannot open: No such file or directory")
         self.check([program("canreach-collector"), "--fleet", "x", "--sample", "0"], 2, "0 is out of range, 1 to 1000")
+        for address in ("nonsense", "127.0.0.1", "127.0.0.1:http", "1.2.3:80", "[::1", "unix:", "[fe80::zz]:80"):
+            self.check([program("canreach-collector"), "--fleet", "x", "--listen-http", address], 2,
+                       f"--listen-http: '{address}' is not ADDRESS:PORT, [IPV6]:PORT or unix:PATH")
+        self.check([program("canreach-collector"), "--fleet", "x", "--listen-agents", "udp://x"], 2,
+                   "'udp://x' is not tcp://ADDRESS:PORT or ipc:///PATH")
 
     def test_no_collector_is_no_verdict(self):
         for words in (["run"], ["matrix"], ["why", "a", "b"], ["agents"], ["services"], ["runs"]):
