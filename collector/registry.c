@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct agent *registry_find(const struct registry *registry, const char *instance)
@@ -24,10 +25,9 @@ struct agent *agent_record_free(struct agent *agent)
 
 void registry_remove(struct registry *registry, struct agent *agent)
 {
-    /* The analyzer takes the tables for empty; they hold at least this agent. */
-    HASH_DEL(registry->agents, agent); /* NOLINT(clang-analyzer-core.NullDereference) */
-    HASH_DELETE(by_place, registry->places,
-                agent); /* NOLINT(clang-analyzer-core.NullDereference) */
+    assert(registry->agents && registry->places);
+    HASH_DEL(registry->agents, agent);
+    HASH_DELETE(by_place, registry->places, agent);
 }
 
 static const char **keep_list(struct arena *arena, const char **list, size_t count)
