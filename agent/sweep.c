@@ -80,11 +80,6 @@ struct sweep {
     bool is_freed; /* freed while its lookups were under way: the last answer ends it */
 };
 
-const struct proto_assignment *sweep_assignment(const struct sweep *sweep)
-{
-    return &sweep->message.assignment;
-}
-
 /* ---- rows ---- */
 
 static void emit_unresolved(struct sweep *sweep, const struct target *target, const char *name,
@@ -635,6 +630,9 @@ struct sweep *sweep_free(struct sweep *sweep)
     loop_timer_stop(sweep->env.loop, &sweep->deadline);
     drop_attempts(sweep);
     leave_limits(sweep);
+    /* Its slots are free: nobody else's probe may be left to hand them on. */
+    if (sweep->env.limits->waiting)
+        loop_timer_at(sweep->env.loop, &sweep->env.limits->waiting->starter, 0);
     if (sweep->lookups_open) {
         sweep->is_freed = true;
         return NULL;

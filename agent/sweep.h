@@ -46,6 +46,4 @@ struct sweep *sweep_new(const struct sweep_env *env, struct proto_message *messa
                         const struct sweep_sink *sink);
 struct sweep *sweep_free(struct sweep *sweep); /* also before it is done */
 
-const struct proto_assignment *sweep_assignment(const struct sweep *sweep);
-
 #endif
