@@ -188,7 +188,6 @@ static bool find_run(struct api *api, const char *text, struct httpd_response *r
 }
 
 struct page {
-    struct api *api;
     struct buf *out;
     int64_t count, limit, last;
 };
@@ -200,14 +199,14 @@ static void on_run(void *ctx, const struct store_run *record)
     if (page->count++ == page->limit)
         return;
     buf_puts(page->out, page->count > 1 ? "," : "");
-    view_run(page->api->runs, record, page->out);
+    view_run(record, page->out);
     page->last = record->id;
 }
 
 static void list_runs(struct api *api, const struct httpd_request *request,
                       const struct captures *captures, struct httpd_response *response)
 {
-    struct page page = {.api = api, .out = &response->body, .limit = API_PAGE_DEFAULT};
+    struct page page = {.out = &response->body, .limit = API_PAGE_DEFAULT};
     const char *limit = httpd_query(request, "limit"), *before = httpd_query(request, "before");
     int64_t from = 0;
 

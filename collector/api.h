@@ -10,7 +10,6 @@
 
 struct api {
     struct runs *runs;
-    struct loop *loop;
     void (*on_run_started)(void *ctx, struct run *run); /* hand its assignments out now */
     void *ctx;
 };

@@ -425,7 +425,7 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->turn_end = (struct loop_deferred){.fn = tick_runs, .ctx = collector};
     collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
-    collector->api = (struct api){&collector->runs, loop, on_run_started, collector};
+    collector->api = (struct api){&collector->runs, on_run_started, collector};
     if (start_runs(collector, fleet, settings, err) < 0)
         return collector_free(collector);
     collector->hub = hub_new(loop, settings->listen_agents, &events, err);

@@ -76,13 +76,10 @@ static void service_to_json(const struct fleet_service *service, struct buf *out
 {
     buf_puts(out, "{\"name\":");
     buf_put_json(out, service->name);
-    buf_printf(out, ",\"record\":\"%s\",\"agents\":\"%s\",\"names\":[", service->record,
+    buf_printf(out, ",\"record\":\"%s\",\"agents\":\"%s\",\"names\":", service->record,
                service->has_agents ? "expected" : "none");
-    for (size_t i = 0; i < service->name_count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, service->names[i]);
-    }
-    buf_puts(out, "],\"checks\":[");
+    buf_put_json_list(out, service->names, service->name_count);
+    buf_puts(out, ",\"checks\":[");
     for (size_t i = 0; i < service->check_count; i++) {
         buf_puts(out, i ? "," : "");
         check_to_json(&service->checks[i], out);

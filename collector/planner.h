@@ -11,8 +11,6 @@
 #include "common/error.h"
 #include "common/options.h"
 
-#define PLANNER_SAMPLE 16 /* source tasks per service and run */
-
 struct planner_task {
     size_t service;
     const char *name; /* orders the tasks of a service */

@@ -113,24 +113,14 @@ static int64_t needed_ms(const struct run *run)
     return timeout_ms + PROTO_DNS_MS + names * 2 * 1000 / PROTO_DNS_RATE + RUN_SLACK_MS;
 }
 
-static void put_names(struct buf *out, const struct options_list *list)
-{
-    buf_putc(out, '[');
-    for (size_t i = 0; i < list->count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, list->items[i]);
-    }
-    buf_putc(out, ']');
-}
-
 static char *scope_json(const struct run_request *request)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
 
     buf_puts(&out, "{\"from\":");
-    put_names(&out, &request->from);
+    buf_put_json_list(&out, (const char *const *)request->from.items, request->from.count);
     buf_puts(&out, ",\"to\":");
-    put_names(&out, &request->to);
+    buf_put_json_list(&out, (const char *const *)request->to.items, request->to.count);
     buf_putc(&out, '}');
     return mem_strdup(buf_text(&out));
 }

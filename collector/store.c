@@ -604,12 +604,7 @@ static int put_resolution(struct store *store, int64_t assignment,
 {
     CLEANUP_BUF struct buf answers = BUF_INIT(PROTO_MESSAGE_MAX);
 
-    buf_putc(&answers, '[');
-    for (size_t i = 0; i < row->answer_count; i++) {
-        buf_puts(&answers, i ? "," : "");
-        buf_put_json(&answers, row->answers[i]);
-    }
-    buf_putc(&answers, ']');
+    buf_put_json_list(&answers, row->answers, row->answer_count);
     return finish(store, bind(store, PUT_RESOLUTION, "isssiiissi", assignment, row->name, row->type,
                               outcome_name(row->outcome), row->rcode, row->ttl_s, row->time_us,
                               row->resolver, buf_text(&answers), (int64_t)is_late));

@@ -51,6 +51,12 @@ static void put_time(struct buf *out, const char *key, int64_t wall_ms)
         buf_puts(out, "null");
 }
 
+static void put_list(struct buf *out, const char *key, const char *const *list, size_t count)
+{
+    put_key(out, key);
+    buf_put_json_list(out, list, count);
+}
+
 static const char *errno_name(int64_t error)
 {
     const char *name = error > 0 ? strerrorname_np((int)error) : "";
@@ -179,9 +185,8 @@ static void put_run_fields(const struct store_run *record, struct buf *out)
                record->scope && *record->scope ? record->scope : "null");
 }
 
-void view_run(const struct runs *runs, const struct store_run *record, struct buf *out)
+void view_run(const struct store_run *record, struct buf *out)
 {
-    (void)runs;
     buf_putc(out, '{');
     put_run_fields(record, out);
     buf_putc(out, '}');
@@ -281,7 +286,7 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
     struct task_list unfinished = {.out = out};
 
     buf_puts(out, "{\"schema\":1,\"run\":");
-    view_run(runs, run ? &run->record : record, out);
+    view_run(run ? &run->record : record, out);
     buf_puts(out, ",\"cells\":[");
     if (run)
         put_open_cells(run, out);
@@ -376,12 +381,8 @@ static void put_resolution(void *ctx, int64_t assignment, const struct proto_res
     put_int(out, "ttl", row->ttl_s);
     put_ms(out, "time", row->time_us);
     put_text(out, "resolver", row->resolver);
-    buf_puts(out, ",\"answers\":[");
-    for (size_t i = 0; i < row->answer_count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, row->answers[i]);
-    }
-    buf_puts(out, "]}");
+    put_list(out, "answers", row->answers, row->answer_count);
+    buf_putc(out, '}');
 }
 
 struct cell_wanted {
@@ -423,15 +424,11 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
 
     store_each_assignment(runs->store, record->id, keep_assignment, &pair);
     buf_puts(out, "{\"schema\":1,\"run\":");
-    view_run(runs, run ? &run->record : record, out);
+    view_run(run ? &run->record : record, out);
     buf_puts(out, ",\"cell\":");
     put_pair_cell(runs, record, run, source, column, out);
-    buf_puts(out, ",\"names\":[");
-    for (size_t i = 0; i < target->name_count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, target->names[i]);
-    }
-    buf_puts(out, "],\"probes\":[");
+    put_list(out, "names", target->names, target->name_count);
+    buf_puts(out, ",\"probes\":[");
     store_each_probe(runs->store, record->id, (int64_t)column, put_probe, &pair);
     buf_puts(out, "],\"resolutions\":[");
     pair.count = 0;
@@ -467,17 +464,6 @@ int view_pair(const struct runs *runs, const struct store_run *record, const cha
 }
 
 /* ---- agents and services ---- */
-
-static void put_list(struct buf *out, const char *key, const char **list, size_t count)
-{
-    put_key(out, key);
-    buf_putc(out, '[');
-    for (size_t i = 0; i < count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, list[i]);
-    }
-    buf_putc(out, ']');
-}
 
 static int by_service_and_task(const struct agent *a, const struct agent *b)
 {

@@ -9,8 +9,8 @@
 void view_cell(const struct run *run, const struct matrix *matrix, size_t source, size_t column,
                struct buf *out);
 
-/* {id, state, trigger, started, finished, verdict, ...}, from an open run or a stored one. */
-void view_run(const struct runs *runs, const struct store_run *record, struct buf *out);
+/* {id, state, trigger, started, finished, verdict, ...} */
+void view_run(const struct store_run *record, struct buf *out);
 /* The same with its tasks and progress. */
 void view_run_detail(const struct runs *runs, const struct store_run *record, struct buf *out);
 /* The whole document: schema, run, cells, diagnoses. */

@@ -153,3 +153,14 @@ void buf_put_json(struct buf *buf, const char *text)
     }
     buf_putc(buf, '"');
 }
+
+void buf_put_json_list(struct buf *buf, const char *const *items, size_t count)
+{
+    buf_putc(buf, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_putc(buf, ',');
+        buf_put_json(buf, items[i]);
+    }
+    buf_putc(buf, ']');
+}

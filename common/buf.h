@@ -41,6 +41,9 @@ void buf_put_int(struct buf *buf, int64_t value);
 /* A JSON string literal, quoted and escaped (RFC 8259 section 7); invalid UTF-8 becomes U+FFFD. */
 void buf_put_json(struct buf *buf, const char *text);
 
+/* A JSON list of such strings. */
+void buf_put_json_list(struct buf *buf, const char *const *items, size_t count);
+
 #define CLEANUP_BUF __attribute__((cleanup(buf_deinit)))
 
 #endif

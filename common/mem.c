@@ -59,11 +59,3 @@ void mem_grow(void *array, size_t count, size_t *capacity, size_t size)
     old = mem_resize(old, *capacity, size);
     memcpy(array, &old, sizeof(old));
 }
-
-void mem_free_pointer(void *pointer_to_pointer)
-{
-    void *pointer;
-
-    memcpy(&pointer, pointer_to_pointer, sizeof(pointer));
-    free(pointer);
-}

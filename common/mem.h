@@ -19,7 +19,4 @@ void mem_free(void *pointer); /* accepts NULL */
 /* Grows `*array` of `size`-byte elements so that one more fits after `count`. */
 void mem_grow(void *array, size_t count, size_t *capacity, size_t size);
 
-void mem_free_pointer(void *pointer_to_pointer);
-#define CLEANUP_FREE __attribute__((cleanup(mem_free_pointer)))
-
 #endif

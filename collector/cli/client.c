@@ -24,11 +24,6 @@ struct client {
     char curl_error[CURL_ERROR_SIZE];
 };
 
-const char *client_url(const struct client *client)
-{
-    return client->url;
-}
-
 static size_t on_data(char *data, size_t size, size_t count, void *ctx)
 {
     struct client *client = ctx;

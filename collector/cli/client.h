@@ -16,7 +16,6 @@ struct client;
  */
 struct client *client_new(const char *url, struct error *err);
 struct client *client_free(struct client *client);
-const char *client_url(const struct client *client);
 
 /* GET, or POST when `body` is not NULL. The answer is the caller's (json_free).
  *  0        2xx

@@ -34,12 +34,8 @@ static const struct option_spec specs[] = {
 
 static void put_list(struct buf *out, const char *key, const struct options_list *list)
 {
-    buf_printf(out, ",\"%s\":[", key);
-    for (size_t i = 0; i < list->count; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put_json(out, list->items[i]);
-    }
-    buf_putc(out, ']');
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_json_list(out, (const char *const *)list->items, list->count);
 }
 
 static int start(struct client *client, const struct settings *settings, char *id, size_t size)

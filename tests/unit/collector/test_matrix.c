@@ -324,13 +324,6 @@ static void test_order_does_not_matter(void **state)
     fleet_unref(world.fleet);
 }
 
-static void test_state_names(void **state)
-{
-    (void)state;
-    for (int i = 0; i <= CELL_NA; i++)
-        assert_int_equal(cell_state_from_name(cell_state_name((enum cell_state)i)), i);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,7 +346,6 @@ int main(void)
         cmocka_unit_test(test_deny_of_a_name_that_does_not_resolve),
         cmocka_unit_test(test_nothing_shown_is_not_green),
         cmocka_unit_test(test_order_does_not_matter),
-        cmocka_unit_test(test_state_names),
     };
     return RUN_TESTS(tests);
 }
