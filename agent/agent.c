@@ -1,7 +1,8 @@
 #include "agent/agent.h"
 
+#include "agent/budget.h"
+#include "agent/check.h"
 #include "agent/link.h"
-#include "agent/probe.h"
 #include "agent/resolver.h"
 #include "agent/spool.h"
 #include "agent/sweep.h"
@@ -15,6 +16,8 @@
 #include <string.h>
 
 /* One assignment under way. */
+#define CHECKS_MAX 32 /* of a hello */
+
 struct job {
     struct agent *agent;
     struct job *next;
@@ -25,13 +28,12 @@ struct job {
 
 struct agent {
     struct loop *loop;
-    const struct identity *identity;
-    const struct host *host;
-    const struct policy *policy;
+    struct agent_settings settings;
 
     struct link *link;
     struct resolver *resolver;
-    struct sweep_limits limits;
+    struct budget budget;
+    struct sweep_queue queue;
     struct spool spool;
     struct job *jobs;
     size_t job_count;
@@ -58,12 +60,34 @@ static int send_message(struct agent *agent, const struct proto_message *message
     return link_send(agent->link, buf_text(&agent->scratch), agent->scratch.length);
 }
 
+/* What the collector may plan with: a name takes two queries (A, AAAA), and as many again where the
+ * VPC's resolver is asked too. */
+static int64_t names_per_second(const struct agent *agent)
+{
+    int64_t queries = resolver_has_reference(agent->resolver) ? 4 : 2;
+    int64_t names = agent->settings.dns_rate / queries;
+
+    return names ? names : 1;
+}
+
+static size_t list_counters(const struct agent *agent,
+                            struct proto_counter counters[BUDGET_COUNTERS])
+{
+    size_t count = 0;
+
+    for (int i = 0; i < BUDGET_COUNTERS; i++)
+        if (agent->budget.counters[i])
+            counters[count++] = (struct proto_counter){budget_counter_name((enum budget_counter)i),
+                                                       (int64_t)agent->budget.counters[i]};
+    return count;
+}
+
 static void say_hello(void *ctx)
 {
     struct agent *agent = ctx;
-    const struct identity *identity = agent->identity;
+    const struct identity *identity = agent->settings.identity;
     const char *addresses[HOST_ADDRESS_MAX], *resolvers[HOST_RESOLVER_MAX];
-    const char *checks[PROBE_CHECK_COUNT];
+    const char *checks[CHECKS_MAX];
     struct proto_message message = {
         .type = PROTO_HELLO,
         .hello =
@@ -77,20 +101,21 @@ static void say_hello(void *ctx)
                 .mode = identity->mode,
                 .revision = identity->revision,
                 .addresses = addresses,
-                .address_count = agent->host->address_count,
+                .address_count = agent->settings.host->address_count,
                 .resolvers = resolvers,
-                .resolver_count = agent->host->resolver_count,
+                .resolver_count = agent->settings.host->resolver_count,
                 .checks = checks,
-                .check_count = PROBE_CHECK_COUNT,
+                .check_count = check_type_count,
+                .dns_rate = names_per_second(agent),
             },
     };
 
-    for (size_t i = 0; i < agent->host->address_count; i++)
-        addresses[i] = agent->host->addresses[i];
-    for (size_t i = 0; i < agent->host->resolver_count; i++)
-        resolvers[i] = agent->host->resolvers[i];
-    for (int i = 0; i < PROBE_CHECK_COUNT; i++)
-        checks[i] = probe_check_name((enum probe_check)i);
+    for (size_t i = 0; i < agent->settings.host->address_count; i++)
+        addresses[i] = agent->settings.host->addresses[i];
+    for (size_t i = 0; i < agent->settings.host->resolver_count; i++)
+        resolvers[i] = agent->settings.host->resolvers[i];
+    for (size_t i = 0; i < check_type_count; i++)
+        checks[i] = check_types[i]->name;
     if (link_is_up(agent->link)) {
         send_message(agent, &message);
         loop_timer_in_ms(agent->loop, &agent->hello_timer, AGENT_ANSWER_MS);
@@ -99,12 +124,15 @@ static void say_hello(void *ctx)
 
 static void pull(struct agent *agent)
 {
+    struct proto_counter counters[BUDGET_COUNTERS];
     struct proto_message message = {
         .type = PROTO_PULL,
-        .pull = {.instance = agent->identity->instance,
+        .pull = {.instance = agent->settings.identity->instance,
                  .epoch = ++agent->epoch,
                  .got = agent->got,
-                 .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX},
+                 .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX,
+                 .counters = counters,
+                 .counter_count = list_counters(agent, counters)},
     };
 
     loop_timer_stop(agent->loop, &agent->pull_timer);
@@ -154,7 +182,7 @@ static void on_flush(void *ctx)
 {
     struct job *job = ctx;
 
-    spool_flush(&job->writer, false);
+    spool_flush(&job->writer);
     send_reports(job->agent);
 }
 
@@ -200,9 +228,10 @@ static void on_done(void *ctx)
 {
     struct job *job = ctx;
     struct agent *agent = job->agent;
+    struct proto_counter counters[BUDGET_COUNTERS];
     bool was_full = agent->job_count >= AGENT_SWEEPS_MAX;
 
-    spool_flush(&job->writer, true);
+    spool_close(&job->writer, counters, list_counters(agent, counters));
     log_info("assignment-done", "run=%lld assignment=%lld batches=%lld dropped=%lld",
              (long long)job->writer.run, (long long)job->writer.assignment,
              (long long)job->writer.next_batch - 1, (long long)job->writer.dropped);
@@ -223,12 +252,28 @@ static bool has_got(const struct agent *agent, int64_t id)
 static void take_assignment(struct agent *agent, struct proto_message *message)
 {
     const struct proto_assignment *assignment = &message->assignment;
-    struct sweep_env env = {agent->loop, agent->resolver, agent->policy, agent->host,
-                            &agent->limits};
+    struct sweep_env env = {
+        .loop = agent->loop,
+        .resolver = agent->resolver,
+        .policy = agent->settings.policy,
+        .host = agent->settings.host,
+        .budget = &agent->budget,
+        .queue = &agent->queue,
+        .tls = agent->settings.tls,
+        .rate_bytes_max = (uint64_t)agent->settings.throughput_bytes,
+    };
     struct job *job;
 
     if (has_got(agent, assignment->id))
         return;
+    /* More than was asked for: it comes again with a later pull, which does not name it as got. */
+    if (agent->job_count >= AGENT_SWEEPS_MAX || !budget_has_memory(&agent->budget)) {
+        budget_count(&agent->budget, BUDGET_BY_ASSIGNMENT);
+        log_warn("assignment-refused", "run=%lld assignment=%lld under_way=%zu bytes=%zu",
+                 (long long)assignment->run, (long long)assignment->id, agent->job_count,
+                 mem_used());
+        return;
+    }
     agent->got[agent->got_count++ % PROTO_GOT_MAX] = assignment->id;
     log_info("assignment", "run=%lld assignment=%lld targets=%zu", (long long)assignment->run,
              (long long)assignment->id, assignment->target_count);
@@ -253,7 +298,7 @@ static void take_welcome(struct agent *agent, const struct proto_welcome *welcom
              LOG_QUOTE(welcome->fleet), welcome->known ? "yes" : "no");
     if (!welcome->known)
         log_warn("service-unknown", "service=%s hint=\"the fleet file does not define it\"",
-                 LOG_QUOTE(agent->identity->service));
+                 LOG_QUOTE(agent->settings.identity->service));
     spool_resend_all(&agent->spool);
     send_reports(agent);
     pull(agent);
@@ -290,6 +335,7 @@ static void on_message(void *ctx, const void *data, size_t length)
     struct error err;
 
     if (proto_decode(data, length, &message, &err) < 0) {
+        budget_count(&agent->budget, BUDGET_BY_ASSIGNMENT);
         if (agent->unexpected++ == 0)
             log_warn("message-refused", "error=%s", LOG_QUOTE(err.text));
         return;
@@ -348,7 +394,7 @@ void agent_leave(struct agent *agent)
 {
     struct proto_message message = {
         .type = PROTO_LEAVING,
-        .leaving = {.instance = agent->identity->instance},
+        .leaving = {.instance = agent->settings.identity->instance},
     };
 
     if (agent->is_leaving)
@@ -358,7 +404,7 @@ void agent_leave(struct agent *agent)
              link_is_up(agent->link) ? "up" : "down", (unsigned long long)agent->spool.dropped_rows,
              (unsigned long long)agent->unexpected);
     for (struct job *job = agent->jobs; job; job = job->next)
-        spool_flush(&job->writer, false);
+        spool_flush(&job->writer);
     send_reports(agent);
     /* With nothing to wait for, NNG still needs a moment to put the word on the wire. */
     loop_timer_in_ms(agent->loop, &agent->leave_timer,
@@ -367,29 +413,23 @@ void agent_leave(struct agent *agent)
                                                        : AGENT_LEAVE_MS);
 }
 
-struct agent *agent_new(struct loop *loop, const struct identity *identity, const struct host *host,
-                        const struct policy *policy, const struct options_list *collectors,
-                        struct error *err)
+struct agent *agent_new(struct loop *loop, const struct agent_settings *settings, struct error *err)
 {
     struct agent *agent = mem_alloc(sizeof(*agent));
     struct link_events events = {agent, on_up, on_down, on_message};
+    struct resolver_settings resolver = {settings->host, (unsigned)settings->dns_rate,
+                                         settings->vpc_resolver, &agent->budget};
 
     agent->loop = loop;
-    agent->identity = identity;
-    agent->host = host;
-    agent->policy = policy;
+    agent->settings = *settings;
     agent->scratch = BUF_INIT(PROTO_MESSAGE_MAX);
     agent->hello_timer = (struct loop_timer){.fn = say_hello, .ctx = agent};
     agent->pull_timer = (struct loop_timer){.fn = on_pull_timer, .ctx = agent};
     agent->send_timer = (struct loop_timer){.fn = send_reports, .ctx = agent};
     agent->leave_timer = (struct loop_timer){.fn = end, .ctx = agent};
-    spool_init(&agent->spool, identity->instance);
-    agent->resolver = resolver_new(loop);
-    if (!agent->resolver) {
-        error_set(err, -errno, "cannot start the resolver");
-        return agent_free(agent);
-    }
-    agent->link = link_new(loop, collectors, &events, err);
+    spool_init(&agent->spool, settings->identity->instance);
+    agent->resolver = resolver_new(loop, &resolver);
+    agent->link = link_new(loop, settings->collectors, &events, err);
     return agent->link ? agent : agent_free(agent);
 }
 

@@ -5,6 +5,7 @@
 #include "agent/host.h"
 #include "agent/identity.h"
 #include "agent/policy.h"
+#include "agent/tls.h"
 #include "common/error.h"
 #include "common/loop.h"
 #include "common/options.h"
@@ -20,9 +21,20 @@
 
 struct agent;
 
-/* Everything passed is borrowed. NULL with `err` set. */
-struct agent *agent_new(struct loop *loop, const struct identity *identity, const struct host *host,
-                        const struct policy *policy, const struct options_list *collectors,
+/* All borrowed. */
+struct agent_settings {
+    const struct identity *identity;
+    const struct host *host;
+    const struct policy *policy;
+    const struct options_list *collectors;
+    struct tls *tls;
+    int64_t dns_rate;         /* queries a second, at most BUDGET_DNS_MAX */
+    const char *vpc_resolver; /* asked too where it is not configured; NULL or "": not */
+    int64_t throughput_bytes; /* what a throughput check may read; 0: none */
+};
+
+/* NULL with `err` set. */
+struct agent *agent_new(struct loop *loop, const struct agent_settings *settings,
                         struct error *err);
 struct agent *agent_free(struct agent *agent);
 

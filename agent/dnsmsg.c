@@ -86,44 +86,83 @@ static bool read_name(struct reader *reader, char *name)
     return false;
 }
 
-static bool read_data(struct reader data, enum dns_type type, struct dns_record *record)
+static bool read_srv(struct reader data, struct dns_record *record)
 {
-    if (type == DNS_SRV)
-        return read_u16(&data, &record->priority) && read_u16(&data, &record->weight) &&
-               read_u16(&data, &record->port) && read_name(&data, record->name);
+    return read_u16(&data, &record->priority) && read_u16(&data, &record->weight) &&
+           read_u16(&data, &record->port) && read_name(&data, record->name);
+}
+
+/* One resource record (RFC 1035 section 4.1.3); `reader` stands behind it afterwards. */
+struct record_head {
+    uint16_t type, class, length;
+    uint32_t ttl;
+    size_t data; /* where its data begin */
+};
+
+static bool read_head(struct reader *reader, struct record_head *head)
+{
+    if (!read_name(reader, NULL) || !read_u16(reader, &head->type) ||
+        !read_u16(reader, &head->class) || !read_u32(reader, &head->ttl) ||
+        !read_u16(reader, &head->length) || reader->length - reader->at < head->length)
+        return false;
+    /* A TTL with the top bit set counts as 0 (RFC 2181 section 8). */
+    head->ttl = head->ttl > INT32_MAX ? 0 : head->ttl;
+    head->data = reader->at;
+    reader->at += head->length;
     return true;
 }
 
-static bool read_record(struct reader *reader, enum dns_type wanted, struct dns_answer *answer)
+static bool take_record(const struct reader *reader, const struct record_head *head,
+                        struct dns_answer *answer)
 {
-    size_t size = wanted == DNS_A ? 4 : wanted == DNS_AAAA ? 16 : 0;
-    uint16_t type, class, length;
-    uint32_t ttl;
+    size_t size = head->type == DNS_A ? 4 : head->type == DNS_AAAA ? 16 : 0;
+    struct dns_record *record = &answer->records[answer->count];
 
-    if (!read_name(reader, NULL) || !read_u16(reader, &type) || !read_u16(reader, &class) ||
-        !read_u32(reader, &ttl) || !read_u16(reader, &length) ||
-        reader->length - reader->at < length)
+    if (answer->count == DNSMSG_ANSWERS_MAX)
+        return true;
+    if (size && head->length != size)
         return false;
-    if (class == CLASS_IN && (type == wanted || type == DNS_CNAME)) {
-        /* A TTL with the top bit set counts as 0 (RFC 2181 section 8). */
-        ttl = ttl > INT32_MAX ? 0 : ttl;
-        if (ttl < answer->ttl_s)
-            answer->ttl_s = ttl;
-    }
-    if (class == CLASS_IN && type == wanted && answer->count < DNSMSG_ANSWERS_MAX) {
-        struct dns_record *record = &answer->records[answer->count];
-        struct reader data = *reader;
-        memset(record, 0, sizeof(*record));
-        if (size && length != size)
+    memset(record, 0, sizeof(*record));
+    if (size)
+        memcpy(record->address, reader->data + head->data, size);
+    /* A name may point anywhere into the message. */
+    if (head->type == DNS_SRV &&
+        !read_srv((struct reader){reader->data, reader->length, head->data}, record))
+        return false;
+    answer->count++;
+    return true;
+}
+
+static bool take_answer(const struct reader *reader, const struct record_head *head,
+                        enum dns_type wanted, struct dns_answer *answer)
+{
+    struct reader data = {reader->data, reader->length, head->data};
+
+    if (head->class != CLASS_IN || (head->type != wanted && head->type != DNS_CNAME))
+        return true;
+    if (head->ttl < answer->ttl_s)
+        answer->ttl_s = head->ttl;
+    if (head->type == wanted)
+        return take_record(reader, head, answer);
+    return answer->chain_count == DNSMSG_CHAIN_MAX ||
+           read_name(&data, answer->chain[answer->chain_count++]);
+}
+
+/* The lesser of the SOA's own TTL and its MINIMUM field (RFC 2308 section 5). */
+static bool take_authority(const struct reader *reader, const struct record_head *head,
+                           struct dns_answer *answer)
+{
+    struct reader data = {reader->data, reader->length, head->data};
+    uint32_t numbers[5] = {0}; /* serial, refresh, retry, expire, minimum */
+
+    if (head->class != CLASS_IN || head->type != DNS_SOA)
+        return true;
+    if (!read_name(&data, NULL) || !read_name(&data, NULL))
+        return false;
+    for (int i = 0; i < 5; i++)
+        if (!read_u32(&data, &numbers[i]))
             return false;
-        if (size)
-            memcpy(record->address, reader->data + reader->at, size);
-        data.length = wanted == DNS_SRV ? reader->length : reader->at + length;
-        if (!read_data(data, wanted, record))
-            return false;
-        answer->count++;
-    }
-    reader->at += length;
+    answer->negative_ttl_s = numbers[4] < head->ttl ? numbers[4] : head->ttl;
     return true;
 }
 
@@ -132,10 +171,12 @@ int dnsmsg_parse(const uint8_t *data, size_t length, enum dns_type type,
 {
     struct reader reader = {data, length, 0};
     uint16_t id, flags, counts[4];
+    struct record_head head;
 
     ret_answer->rcode = -1;
-    ret_answer->count = 0;
+    ret_answer->count = ret_answer->chain_count = 0;
     ret_answer->ttl_s = UINT32_MAX;
+    ret_answer->negative_ttl_s = -1;
     ret_answer->is_truncated = false;
     if (length < HEADER_SIZE || !read_u16(&reader, &id) || !read_u16(&reader, &flags))
         return -EINVAL;
@@ -149,7 +190,10 @@ int dnsmsg_parse(const uint8_t *data, size_t length, enum dns_type type,
             return -EINVAL;
     }
     for (unsigned i = 0; i < counts[1]; i++)
-        if (!read_record(&reader, type, ret_answer))
+        if (!read_head(&reader, &head) || !take_answer(&reader, &head, type, ret_answer))
+            return -EINVAL;
+    for (unsigned i = 0; i < counts[2] && ret_answer->count == 0; i++)
+        if (!read_head(&reader, &head) || !take_authority(&reader, &head, ret_answer))
             return -EINVAL;
     return 0;
 }

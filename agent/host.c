@@ -1,5 +1,6 @@
 #include "agent/host.h"
 
+#include "common/mem.h"
 #include "common/text.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define RESOLV_CONF_MAX 16384 /* bytes; what follows is ignored */
+#define HOSTS_MAX       65536
 
 static bool is_global(const struct sockaddr *address)
 {
@@ -62,37 +64,71 @@ static void add_address(struct host *host, const struct ifaddrs *interface)
     host->address_count++;
 }
 
+static void parse_search(struct host *host, const char *domains)
+{
+    host->search_count = 0; /* the last such line counts */
+    while (host->search_count < HOST_SEARCH_MAX) {
+        size_t length;
+        char *domain = host->search[host->search_count];
+        domains += strspn(domains, " \t");
+        length = strcspn(domains, " \t\r");
+        snprintf(domain, HOST_DOMAIN_MAX, "%.*s", (int)(length < 253 ? length : 253), domains);
+        if (!length)
+            break;
+        /* "." is the root: the name as it is. */
+        if (length <= 253 && text_is_hostname(domain))
+            host->search_count++;
+        domains += length;
+    }
+}
+
+static void parse_line(struct host *host, const char *line)
+{
+    const char *dots = strstr(line, "ndots:");
+    char word[16] = "";
+    int at = 0;
+
+    sscanf(line, " %15s%n", word, &at);
+    if (strcmp(word, "nameserver") == 0 && host->resolver_count < HOST_RESOLVER_MAX) {
+        if (sscanf(line + at, " %63s", host->resolvers[host->resolver_count]) == 1)
+            host->resolver_count++;
+    } else if (strcmp(word, "search") == 0 || strcmp(word, "domain") == 0) {
+        parse_search(host, line + at);
+    } else if (strcmp(word, "options") == 0 && dots) {
+        if (sscanf(dots, "ndots:%u", &host->dots) != 1 || host->dots > 15)
+            host->dots = 15;
+    }
+}
+
 void host_parse_resolv_conf(struct host *host, const char *text)
 {
-    while (*text && host->resolver_count < HOST_RESOLVER_MAX) {
-        char *resolver = host->resolvers[host->resolver_count];
+    host->dots = 1;
+    while (*text) {
         size_t length = strcspn(text, "\n");
-        char line[128];
+        char line[1024];
 
-        snprintf(line, sizeof(line), "%.*s", (int)(length < 127 ? length : 127), text);
-        if (sscanf(line, " nameserver %63s", resolver) == 1)
-            host->resolver_count++;
+        snprintf(line, sizeof(line), "%.*s", (int)(length < 1023 ? length : 1023), text);
+        parse_line(host, line);
         text += length + (text[length] == '\n');
     }
 }
 
-static void read_resolv_conf(struct host *host, const char *path)
+/* The file's text, cut at `size`; "" when there is none. */
+static void read_text(const char *path, char *out, size_t size)
 {
-    char text[RESOLV_CONF_MAX];
     FILE *file = fopen(path, "re");
-    size_t length;
 
+    out[0] = '\0';
     if (!file)
         return;
-    length = fread(text, 1, sizeof(text) - 1, file);
+    out[fread(out, 1, size - 1, file)] = '\0';
     fclose(file);
-    text[length] = '\0';
-    host_parse_resolv_conf(host, text);
 }
 
 int host_read(struct host *host, const char *resolv_conf)
 {
     struct ifaddrs *interfaces;
+    char text[RESOLV_CONF_MAX];
 
     memset(host, 0, sizeof(*host));
     if (getifaddrs(&interfaces) < 0)
@@ -100,7 +136,8 @@ int host_read(struct host *host, const char *resolv_conf)
     for (const struct ifaddrs *at = interfaces; at; at = at->ifa_next)
         add_address(host, at);
     freeifaddrs(interfaces);
-    read_resolv_conf(host, resolv_conf ? resolv_conf : "/etc/resolv.conf");
+    read_text(resolv_conf ? resolv_conf : "/etc/resolv.conf", text, sizeof(text));
+    host_parse_resolv_conf(host, text);
     return 0;
 }
 
@@ -115,4 +152,66 @@ bool host_owns(const struct host *host, const char *address)
 bool host_has_family(const struct host *host, int family)
 {
     return family == AF_INET ? host->has_ipv4 : host->has_ipv6;
+}
+
+static bool parse_address(const char *text, struct sockaddr_storage *ret_address)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+    memset(ret_address, 0, sizeof(*ret_address));
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        memcpy(ret_address, &v4, sizeof(v4));
+    else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+        memcpy(ret_address, &v6, sizeof(v6));
+    else
+        return false;
+    return true;
+}
+
+static void parse_entry(struct host_entries *entries, size_t *capacity, char *line)
+{
+    struct sockaddr_storage address;
+    char *rest = line, *word;
+
+    line[strcspn(line, "#")] = '\0';
+    word = strtok_r(line, " \t\r", &rest);
+    if (!word || !parse_address(word, &address))
+        return;
+    while ((word = strtok_r(NULL, " \t\r", &rest)) && entries->count < HOST_ENTRY_MAX) {
+        mem_grow(&entries->entries, entries->count, capacity, sizeof(*entries->entries));
+        entries->entries[entries->count++] = (struct host_entry){mem_strdup(word), address};
+    }
+}
+
+void host_parse_entries(struct host_entries *entries, const char *text)
+{
+    size_t capacity = 0;
+
+    *entries = (struct host_entries){0};
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        char line[1024];
+
+        snprintf(line, sizeof(line), "%.*s", (int)(length < 1023 ? length : 1023), text);
+        parse_entry(entries, &capacity, line);
+        text += length + (text[length] == '\n');
+    }
+}
+
+void host_read_entries(struct host_entries *entries, const char *path)
+{
+    char *text = mem_alloc(HOSTS_MAX);
+
+    read_text(path ? path : "/etc/hosts", text, HOSTS_MAX);
+    host_parse_entries(entries, text);
+    mem_free(text);
+}
+
+void host_entries_deinit(struct host_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        mem_free(entries->entries[i].name);
+    mem_free(entries->entries);
+    *entries = (struct host_entries){0};
 }

@@ -179,7 +179,8 @@ int identity_complete(struct identity *identity, struct error *err)
     uint64_t random;
     char name[PROTO_NAME_MAX + 1] = "";
 
-    if (url && *url && read_metadata(identity, url, &why) < 0)
+    identity->is_ecs = url && *url;
+    if (identity->is_ecs && read_metadata(identity, url, &why) < 0)
         log_warn("metadata-unavailable", "error=%s", LOG_QUOTE(why.text));
     if (gethostname(name, sizeof(name) - 1) == 0)
         take(identity, &identity->task, name);

@@ -10,6 +10,8 @@
 #include "common/arena.h"
 #include "common/error.h"
 
+#include <stdbool.h>
+
 #define IDENTITY_METADATA_ENV "ECS_CONTAINER_METADATA_URI_V4"
 #define IDENTITY_METADATA_MAX (256 * 1024) /* bytes of the answer */
 #define IDENTITY_METADATA_MS  2000         /* for the whole exchange */
@@ -17,6 +19,7 @@
 /* Each is NULL while unknown; strings are borrowed, or live in the arena. */
 struct identity {
     const char *cluster, *service, *task, *zone, *mode, *revision;
+    bool is_ecs; /* there is a task metadata endpoint */
     char instance[17];
     struct arena arena;
 };

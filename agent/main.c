@@ -1,6 +1,10 @@
 /* canreach-agent: settings, then the loop. */
 #include "agent/agent.h"
+#include "agent/budget.h"
+#include "agent/resolver.h"
+#include "agent/sandbox.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/text.h"
 #include "common/version.h"
 
@@ -12,11 +16,15 @@
 struct settings {
     struct options_list collectors, networks, suffixes;
     const char *cluster, *service, *task, *zone, *mode;
+    const char *tls_ca, *tls_cert, *tls_key;
+    const char *vpc_resolver;
     const char *log_level;
+    int64_t dns_rate, throughput;
     bool help, version;
 };
 
-#define END_SECONDS 3
+#define END_SECONDS  3
+#define ECS_RESOLVER "169.254.169.253"
 
 #define FIELD(name) offsetof(struct settings, name)
 
@@ -37,6 +45,18 @@ static const struct option_spec specs[] = {
      "connect only inside these; without it: private networks and the task's own subnets"},
     {"allow-suffix", "CANREACH_ALLOW_SUFFIX", OPTION_LIST, FIELD(suffixes), "DOMAIN...", NULL, 0, 0,
      "resolve only names below these; without it: any"},
+    {"tls-ca", "CANREACH_TLS_CA", OPTION_STRING, FIELD(tls_ca), "FILE", NULL, 0, 0,
+     "trust the CAs in this PEM file, besides the system's"},
+    {"tls-cert", "CANREACH_TLS_CERT", OPTION_STRING, FIELD(tls_cert), "FILE", NULL, 0, 0,
+     "show this certificate (PEM, with its chain) to servers that ask for one"},
+    {"tls-key", "CANREACH_TLS_KEY", OPTION_STRING, FIELD(tls_key), "FILE", NULL, 0, 0,
+     "its private key (PEM)"},
+    {"vpc-resolver", "CANREACH_VPC_RESOLVER", OPTION_STRING, FIELD(vpc_resolver), "ADDRESS|none",
+     NULL, 0, 0, "ask this resolver too where it is not configured; in ECS: 169.254.169.253"},
+    {"dns-rate", "CANREACH_DNS_RATE", OPTION_INT, FIELD(dns_rate), "N", "100", 10, BUDGET_DNS_MAX,
+     "DNS queries a second, 10 to 500"},
+    {"allow-throughput", "CANREACH_ALLOW_THROUGHPUT", OPTION_INT, FIELD(throughput), "BYTES", "0",
+     0, PROTO_RATE_BYTES_MAX, "what a throughput check may download; without it: none"},
     {"log-level", "CANREACH_LOG_LEVEL", OPTION_STRING, FIELD(log_level), "LEVEL", "info", 0, 0,
      "error, warn, info or debug"},
     {"help", NULL, OPTION_FLAG, FIELD(help), NULL, NULL, 0, 0, "print this and exit"},
@@ -74,39 +94,91 @@ static void on_signal(void *ctx)
     agent_leave(*agent);
 }
 
-static int run(const struct settings *settings, struct identity *identity, struct error *err)
+/* The VPC's own resolver: as given, else ECS' address for it where tasks have an interface of their
+ * own. */
+static const char *vpc_resolver(const struct settings *settings, const struct identity *identity)
 {
-    static const struct host nothing;
-    struct host host = nothing;
-    struct policy policy;
-    struct loop *loop = NULL;
+    if (settings->vpc_resolver)
+        return strcmp(settings->vpc_resolver, "none") == 0 ? "" : settings->vpc_resolver;
+    return identity->is_ecs && strcmp(identity->mode, "awsvpc") == 0 ? ECS_RESOLVER : "";
+}
+
+/* Before NNG's threads: they inherit it all. */
+static int give_up_rights(struct error *err)
+{
+    bool was_root = false;
+    int r = sandbox_drop_root(&was_root, err);
+
+    if (r < 0)
+        log_warn("still-root", "error=%s", LOG_QUOTE(err->text));
+    if (was_root)
+        log_info("root-dropped", "user=%d", SANDBOX_USER);
+    r = sandbox_enter(err);
+    if (r == -ENOSYS)
+        log_warn("no-seccomp", "error=%s", LOG_QUOTE(err->text));
+    return r == -ENOSYS ? 0 : r;
+}
+
+/* With everything read: until a signal. */
+static int serve(const struct agent_settings *settings, struct error *err)
+{
+    struct loop *loop = loop_new();
     struct agent *agent = NULL;
     int status = 1;
 
-    if (identity_complete(identity, err) < 0)
-        return usage_error(err->text);
-    if (host_read(&host, NULL) < 0)
-        return usage_error("cannot list the network interfaces");
-    if (policy_init(&policy, &settings->networks, &settings->suffixes, &host, err) < 0)
-        return usage_error(err->text);
-    loop = loop_new();
     /* Before NNG starts its threads: they inherit the blocked signals. */
     if (!loop || loop_catch_signals(loop, on_signal, &agent) < 0)
         goto done;
-    agent = agent_new(loop, identity, &host, &policy, &settings->collectors, err);
+    agent = agent_new(loop, settings, err);
     if (!agent) {
         log_error("start-failed", "error=%s", LOG_QUOTE(err->text));
         goto done;
     }
     log_info("started", "version=%s service=%s task=%s instance=%s addresses=%zu resolvers=%zu",
-             CANREACH_VERSION, LOG_QUOTE(identity->service), LOG_QUOTE(identity->task),
-             identity->instance, host.address_count, host.resolver_count);
+             CANREACH_VERSION, LOG_QUOTE(settings->identity->service),
+             LOG_QUOTE(settings->identity->task), settings->identity->instance,
+             settings->host->address_count, settings->host->resolver_count);
     status = loop_run(loop) < 0 ? 1 : 0;
 done:
     /* NNG's close can wait for ever (1.5.2): the end is not to hang on it. */
     alarm(END_SECONDS);
     agent_free(agent);
     loop_free(loop);
+    return status;
+}
+
+static int run(const struct settings *settings, struct identity *identity, struct error *err)
+{
+    struct tls_settings tls = {settings->tls_ca, settings->tls_cert, settings->tls_key};
+    struct host *host = mem_alloc(sizeof(*host));
+    struct policy *policy = mem_alloc(sizeof(*policy));
+    struct agent_settings agent = {
+        .identity = identity,
+        .host = host,
+        .policy = policy,
+        .collectors = &settings->collectors,
+        .dns_rate = settings->dns_rate,
+        .throughput_bytes = settings->throughput,
+    };
+    int status;
+
+    if (identity_complete(identity, err) < 0)
+        status = usage_error(err->text);
+    else if (host_read(host, NULL) < 0)
+        status = usage_error("cannot list the network interfaces");
+    else if (policy_init(policy, &settings->networks, &settings->suffixes, host, err) < 0)
+        status = usage_error(err->text);
+    else if (!(agent.tls = tls_new(&tls, err)))
+        status = usage_error(err->text);
+    else if (give_up_rights(err) < 0)
+        status = usage_error(err->text);
+    else {
+        agent.vpc_resolver = vpc_resolver(settings, identity);
+        status = serve(&agent, err);
+    }
+    tls_free(agent.tls);
+    mem_free(policy);
+    mem_free(host);
     return status;
 }
 
@@ -148,6 +220,8 @@ int main(int argc, char **argv)
     struct error err;
     int status;
 
+    tls_account_memory();
+    resolver_account_memory();
     if (options_parse(specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, &err) < 0)
         status = usage_error(err.text);
     else

@@ -8,9 +8,9 @@ static const char *const default_networks[] = {"10.0.0.0/8", "172.16.0.0/12", "1
                                                "100.64.0.0/10", "fc00::/7"};
 
 /* IPv4-mapped IPv6 (::ffff:0:0/96) would be a way around the IPv4 rules. */
-static const char *const never[] = {"127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8",
-                                    "224.0.0.0/3", "::1/128",        "::/128",
-                                    "fe80::/10",   "ff00::/8",       "::ffff:0:0/96"};
+static const char *const never[POLICY_NEVER_COUNT] = {
+    "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3",  "::1/128",
+    "::/128",      "fe80::/10",      "ff00::/8",  "::ffff:0:0/96"};
 
 static int add_network(struct policy *policy, const char *text, struct error *err)
 {
@@ -30,6 +30,8 @@ int policy_init(struct policy *policy, const struct options_list *networks,
     int r = 0;
 
     *policy = (struct policy){.suffixes = suffixes};
+    for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+        cidr_parse(never[i], &policy->never[i]);
     for (size_t i = 0; i < networks->count && r == 0; i++)
         r = add_network(policy, networks->items[i], err);
     if (r < 0 || networks->count)
@@ -41,24 +43,29 @@ int policy_init(struct policy *policy, const struct options_list *networks,
     return 0;
 }
 
-static bool is_never_allowed(const struct sockaddr *address)
+static bool is_never_allowed(const struct policy *policy, const struct sockaddr *address)
 {
-    struct cidr network;
-
     for (size_t i = 0; i < ARRAY_SIZE(never); i++)
-        if (cidr_parse(never[i], &network) && cidr_contains(&network, address))
+        if (cidr_contains(&policy->never[i], address))
             return true;
     return false;
 }
 
 bool policy_allows_address(const struct policy *policy, const struct sockaddr *address)
 {
-    if (is_never_allowed(address))
+    if (is_never_allowed(policy, address))
         return false;
     for (size_t i = 0; i < policy->network_count; i++)
         if (cidr_contains(&policy->networks[i], address))
             return true;
     return false;
+}
+
+bool policy_allows_proxy(const struct sockaddr *address)
+{
+    struct cidr network;
+
+    return cidr_parse("127.255.0.0/16", &network) && cidr_contains(&network, address);
 }
 
 bool policy_allows_name(const struct policy *policy, const char *name)

@@ -13,10 +13,12 @@
 #include "common/options.h"
 
 #define POLICY_NETWORK_MAX 128
+#define POLICY_NEVER_COUNT 9
 
 struct policy {
     struct cidr networks[POLICY_NETWORK_MAX];
     size_t network_count;
+    struct cidr never[POLICY_NEVER_COUNT];
     const struct options_list *suffixes; /* borrowed from the settings */
 };
 
@@ -24,6 +26,9 @@ struct policy {
 int policy_init(struct policy *policy, const struct options_list *networks,
                 const struct options_list *suffixes, const struct host *host, struct error *err);
 bool policy_allows_address(const struct policy *policy, const struct sockaddr *address);
+/* An address that the task's /etc/hosts may lead to besides: 127.255.0.0/16, where ECS Service
+ * Connect's proxy listens (its names are put there by ECS). Nothing else of loopback. */
+bool policy_allows_proxy(const struct sockaddr *address);
 bool policy_allows_name(const struct policy *policy, const char *name);
 
 #endif

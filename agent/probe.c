@@ -1,36 +1,17 @@
 #include "agent/probe.h"
 
+#include "agent/budget.h"
 #include "common/clock.h"
 #include "common/text.h"
-#include "proto/status.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <string.h>
 #include <unistd.h>
 
-#define READ_CHUNK 4096
+#define READ_CHUNK 16384 /* a TLS record */
 
-/* What a step of the exchange came to; the driver maps it to interest and the next state. */
+/* What a step came to; the driver maps it to interest and the next state. */
 enum step { STEP_DONE, STEP_WANT_READ, STEP_WANT_WRITE, STEP_FAIL };
-
-static const char *const check_names[PROBE_CHECK_COUNT] = {"tcp", "http"};
-
-const char *probe_check_name(enum probe_check check)
-{
-    return check < PROBE_CHECK_COUNT ? check_names[check] : NULL;
-}
-
-bool probe_check_from_name(const char *name, enum probe_check *ret_check)
-{
-    for (size_t i = 0; i < PROBE_CHECK_COUNT; i++)
-        if (strcmp(check_names[i], name) == 0) {
-            *ret_check = (enum probe_check)i;
-            return true;
-        }
-    return false;
-}
 
 static void end_phase(struct probe *probe)
 {
@@ -40,26 +21,68 @@ static void end_phase(struct probe *probe)
     probe->entered_us = now;
 }
 
+static bool is_datagram(const struct probe *probe)
+{
+    return probe->plan->check->is_datagram;
+}
+
+/* A connection that is not needed any more is reset: no TIME_WAIT is left behind in the task, which
+ * the app's connections would have to live with. One with a farewell under way closes in order. */
+static void close_socket(struct probe *probe)
+{
+    struct linger reset = {1, 0};
+
+    loop_forget(probe->loop, &probe->source);
+    if (!is_datagram(probe) && !probe->exchange.out_length)
+        setsockopt(probe->source.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(probe->source.fd);
+    probe->source.fd = -1;
+}
+
 static void release(struct probe *probe)
 {
     loop_timer_stop(probe->loop, &probe->deadline);
-    if (probe->source.fd >= 0) {
-        loop_remove(probe->loop, &probe->source);
-        close(probe->source.fd);
-        probe->source.fd = -1;
-    }
+    probe->session = tls_close(probe->session);
+    if (probe->source.fd >= 0)
+        close_socket(probe);
+}
+
+static void drop_result(struct probe *probe)
+{
+    probe->tls_facts = tls_facts_free(probe->tls_facts);
+    exchange_drop(&probe->exchange);
+}
+
+static void note_rate(struct probe *probe)
+{
+    uint64_t us = clock_mono_us() - probe->first_byte_us;
+
+    if (probe->plan->exchange.rate_bytes && probe->first_byte_us)
+        probe->rate = (int64_t)(probe->exchange.http.body * 1000000 / (us ? us : 1));
 }
 
 static void finish(struct probe *probe, enum proto_outcome outcome, int error)
 {
+    struct tls_facts *facts;
+    struct exchange exchange;
+
     if (probe->state == PROBE_FINISHED)
         return;
     end_phase(probe);
     probe->state = PROBE_FINISHED;
     probe->outcome = outcome;
     probe->error = error;
+    if (probe->source.fd >= 0 && !is_datagram(probe))
+        kernel_read_tcp(probe->source.fd, &probe->kernel);
+    if (probe->source.fd >= 0 && error)
+        kernel_read_icmp(probe->source.fd, &probe->kernel);
     release(probe);
+    /* `fn` may free the probe; what hangs on it goes afterwards. */
+    facts = probe->tls_facts;
+    exchange = probe->exchange;
     probe->fn(probe->ctx, probe);
+    tls_facts_free(facts);
+    exchange_drop(&exchange);
 }
 
 void probe_cancel(struct probe *probe)
@@ -68,6 +91,7 @@ void probe_cancel(struct probe *probe)
         return;
     probe->state = PROBE_FINISHED;
     release(probe);
+    drop_result(probe);
 }
 
 /* An error that came from the network: the handshake's, or later the connection's. */
@@ -109,7 +133,12 @@ static enum proto_outcome outcome_of_instant_error(int error)
 
 static void on_deadline(void *ctx)
 {
-    finish(ctx, OUTCOME_TIMEOUT, 0);
+    struct probe *probe = ctx;
+
+    if (probe->state == PROBE_SETTLING)
+        finish(probe, OUTCOME_OK, 0); /* nothing came: the server does not complain */
+    else
+        finish(probe, OUTCOME_TIMEOUT, 0);
 }
 
 static enum step fail(struct probe *probe, enum proto_outcome outcome, int error)
@@ -119,55 +148,181 @@ static enum step fail(struct probe *probe, enum proto_outcome outcome, int error
     return STEP_FAIL;
 }
 
-static enum step step_connect(struct probe *probe)
+static enum step fail_errno(struct probe *probe, int error)
 {
-    socklen_t length = sizeof(probe->error);
-    int error = 0;
+    return fail(probe, outcome_of_error(error), error);
+}
 
-    getsockopt(probe->source.fd, SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error)
-        return fail(probe, outcome_of_error(error), error);
-    end_phase(probe);
+static enum step fail_tls(struct probe *probe)
+{
+    char detail[PROTO_TEXT_MAX + 1];
+    int error;
+    enum proto_outcome outcome = tls_failure(probe->session, &error, detail, sizeof(detail));
+
+    if (outcome == OUTCOME_RESET)
+        return error ? fail_errno(probe, error) : fail(probe, OUTCOME_CLOSED, 0);
+    if (outcome == OUTCOME_TLS_CLIENT_CERT)
+        probe->phase = PHASE_TLS; /* the handshake's verdict, however late */
+    exchange_fail(&probe->exchange, outcome, "%s", detail);
+    return fail(probe, outcome, 0);
+}
+
+/* ---- reading and writing, plain or TLS ---- */
+
+static enum step map_tls(struct probe *probe, enum tls_result result)
+{
+    switch (result) {
+    case TLS_OK:
+        return STEP_DONE;
+    case TLS_WANT_READ:
+        return STEP_WANT_READ;
+    case TLS_WANT_WRITE:
+        return STEP_WANT_WRITE;
+    case TLS_END:
+        return fail(probe, OUTCOME_CLOSED, 0);
+    case TLS_FAILED:
+        break;
+    }
+    return fail_tls(probe);
+}
+
+/* STEP_DONE with `*ret_length` 0: the peer closed. */
+static enum step read_some(struct probe *probe, char *data, size_t size, size_t *ret_length)
+{
+    ssize_t n;
+
+    *ret_length = 0;
+    if (probe->session) {
+        enum tls_result result = tls_read(probe->session, data, size, ret_length);
+        return result == TLS_END ? STEP_DONE : map_tls(probe, result);
+    }
+    n = recv(probe->source.fd, data, size, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return STEP_WANT_READ;
+    if (n < 0)
+        return fail_errno(probe, errno);
+    *ret_length = (size_t)n;
     return STEP_DONE;
 }
 
-static enum step step_send(struct probe *probe)
+static enum step write_some(struct probe *probe, const char *data, size_t size, size_t *ret_length)
 {
-    const struct probe_plan *plan = probe->plan;
+    ssize_t n;
 
-    while (probe->sent < plan->request_length) {
-        ssize_t n = send(probe->source.fd, plan->request + probe->sent,
-                         plan->request_length - probe->sent, MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return STEP_WANT_WRITE;
-        if (n < 0)
-            return fail(probe, outcome_of_error(errno), errno);
-        probe->sent += (size_t)n;
+    *ret_length = 0;
+    if (probe->session)
+        return map_tls(probe, tls_write(probe->session, data, size, ret_length));
+    n = send(probe->source.fd, data, size, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return STEP_WANT_WRITE;
+    if (n < 0)
+        return fail_errno(probe, errno);
+    *ret_length = (size_t)n;
+    return STEP_DONE;
+}
+
+/* ---- the steps ---- */
+
+static enum step step_connect(struct probe *probe)
+{
+    int error = kernel_take_error(probe->source.fd);
+    socklen_t length = sizeof(probe->local);
+
+    getsockname(probe->source.fd, &probe->local.any, &length);
+    return error ? fail_errno(probe, error) : STEP_DONE;
+}
+
+static enum step step_handshake(struct probe *probe)
+{
+    const char *words;
+    enum proto_outcome outcome;
+    enum step step = map_tls(probe, tls_handshake(probe->session));
+
+    if (step != STEP_DONE)
+        return step;
+    probe->tls_facts = tls_take_facts(probe->session);
+    outcome = tls_judge(probe->tls_facts->verify, &words);
+    if (outcome == OUTCOME_OK || probe->plan->is_unverified)
+        return STEP_DONE;
+    exchange_fail(&probe->exchange, outcome, "%s", words);
+    return fail(probe, outcome, 0);
+}
+
+static enum step step_settle(struct probe *probe)
+{
+    char data[READ_CHUNK];
+    size_t length;
+    enum step step = read_some(probe, data, sizeof(data), &length);
+
+    if (step == STEP_WANT_READ && !tls_is_unsettled(probe->session))
+        return STEP_DONE;
+    return step;
+}
+
+static enum step send_output(struct probe *probe)
+{
+    struct exchange *exchange = &probe->exchange;
+
+    while (exchange->out_length) {
+        size_t sent;
+        enum step step = write_some(probe, exchange->out, exchange->out_length, &sent);
+        if (step != STEP_DONE)
+            return step;
+        exchange->out += sent;
+        exchange->out_length -= sent;
+        probe->bytes_out += sent;
     }
     return STEP_DONE;
 }
 
-static enum step step_receive(struct probe *probe)
+/* CHECK_MORE becomes a failure once the probe has read all that it may. */
+static enum check_result cut_if_too_long(struct probe *probe, enum check_result result)
+{
+    const struct check_plan *plan = &probe->plan->exchange;
+    uint64_t limit = plan->rate_bytes ? plan->rate_bytes + HTTP_HEAD_MAX : BUDGET_READ;
+
+    if (result != CHECK_MORE || probe->bytes_in < limit)
+        return result;
+    probe->was_cut = true;
+    return exchange_fail(&probe->exchange, *plan->match ? OUTCOME_BAD_CONTENT : OUTCOME_BAD_REPLY,
+                         "no end within %llu bytes", (unsigned long long)limit);
+}
+
+static enum check_result take_input(struct probe *probe, const char *data, size_t length)
+{
+    struct exchange *exchange = &probe->exchange;
+    bool is_end = length == 0 && !is_datagram(probe);
+    enum check_result result =
+        is_end ? exchange_end(exchange) : exchange_feed(exchange, data, length);
+
+    if (length && !probe->first_byte_us)
+        probe->first_byte_us = clock_mono_us();
+    probe->bytes_in += length;
+    return length ? cut_if_too_long(probe, result) : result;
+}
+
+static enum step step_exchange(struct probe *probe)
 {
     char data[READ_CHUNK];
 
     for (;;) {
-        size_t used;
-        ssize_t n = recv(probe->source.fd, data, sizeof(data), 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return STEP_WANT_READ;
-        if (n < 0)
-            return fail(probe, outcome_of_error(errno), errno);
-        if (n == 0)
-            return fail(probe, probe->answer.head ? OUTCOME_BAD_REPLY : OUTCOME_CLOSED, 0);
-        switch (http_feed(&probe->answer, data, (size_t)n, &used)) {
-        case HTTP_MORE:
-            continue;
-        case HTTP_BAD:
-            return fail(probe, OUTCOME_BAD_REPLY, 0);
-        case HTTP_DONE:
-            if (!status_set_contains(probe->plan->status, probe->answer.status))
-                return fail(probe, OUTCOME_BAD_STATUS, 0);
+        size_t length;
+        enum check_result result;
+        enum step step = send_output(probe);
+        if (step == STEP_DONE)
+            step = read_some(probe, data, sizeof(data), &length);
+        if (step != STEP_DONE)
+            return step;
+        if (is_datagram(probe) && probe->phase == PHASE_CONNECT) {
+            end_phase(probe);
+            probe->phase = PHASE_EXCHANGE;
+        }
+        result = take_input(probe, data, length);
+        if (result == CHECK_FAILED)
+            return fail(probe, probe->exchange.outcome, 0);
+        if (result == CHECK_PASSED) {
+            note_rate(probe);
+            send_output(probe); /* a farewell: as much as goes */
             return STEP_DONE;
         }
     }
@@ -178,10 +333,12 @@ static enum step step(struct probe *probe)
     switch (probe->state) {
     case PROBE_CONNECTING:
         return step_connect(probe);
-    case PROBE_SENDING:
-        return step_send(probe);
-    case PROBE_RECEIVING:
-        return step_receive(probe);
+    case PROBE_HANDSHAKING:
+        return step_handshake(probe);
+    case PROBE_SETTLING:
+        return step_settle(probe);
+    case PROBE_EXCHANGING:
+        return step_exchange(probe);
     case PROBE_IDLE:
     case PROBE_FINISHED:
         break;
@@ -190,20 +347,67 @@ static enum step step(struct probe *probe)
     return STEP_FAIL;
 }
 
-static enum probe_state next_state(const struct probe *probe)
+/* ---- from state to state ---- */
+
+static bool enter_tls(struct probe *probe)
 {
-    if (probe->state == PROBE_CONNECTING && probe->plan->check == PROBE_HTTP)
-        return PROBE_SENDING;
-    if (probe->state == PROBE_SENDING)
-        return PROBE_RECEIVING;
-    return PROBE_FINISHED;
+    const struct probe_plan *plan = probe->plan;
+
+    probe->phase = PHASE_TLS;
+    probe->state = PROBE_HANDSHAKING;
+    probe->session = tls_open(plan->tls, probe->source.fd, plan->server, plan->alpn);
+    return probe->session;
+}
+
+static void enter_settling(struct probe *probe)
+{
+    uint64_t ms = tls_was_asked(probe->session) ? PROBE_SETTLE_ASKED_MS : PROBE_SETTLE_MS;
+    uint64_t at = clock_mono_us() + ms * 1000;
+
+    probe->state = PROBE_SETTLING;
+    loop_timer_at(probe->loop, &probe->deadline, at < probe->ends_us ? at : probe->ends_us);
+}
+
+static void enter_exchange(struct probe *probe)
+{
+    /* Datagrams have no handshake: until one comes back, nothing shows that the path is open. */
+    if (!is_datagram(probe))
+        probe->phase = PHASE_EXCHANGE;
+    probe->state = PROBE_EXCHANGING;
+    exchange_begin(&probe->exchange, probe->plan->check, &probe->plan->exchange);
+}
+
+/* False: that was all, or it cannot go on; the probe is finished. */
+static bool enter_next(struct probe *probe)
+{
+    bool is_connected = probe->state == PROBE_CONNECTING;
+
+    if (is_connected && !is_datagram(probe) && (probe->plan->tls || probe->plan->check->feed)) {
+        end_phase(probe);
+        /* From here on an ICMP error is what it is to the app: a hint, no end. */
+        kernel_ignore_errors(probe->source.fd, probe->remote.any.sa_family);
+    }
+    if (is_connected && probe->plan->tls) {
+        if (enter_tls(probe))
+            return true;
+        finish(probe, OUTCOME_LOCAL_ERROR, ENOMEM);
+        return false;
+    }
+    if (probe->state == PROBE_HANDSHAKING && probe->plan->check->feed)
+        end_phase(probe);
+    if (probe->state != PROBE_EXCHANGING && probe->plan->check->feed)
+        enter_exchange(probe);
+    else if (probe->state == PROBE_HANDSHAKING)
+        enter_settling(probe);
+    else
+        finish(probe, OUTCOME_OK, 0);
+    return probe->state != PROBE_FINISHED;
 }
 
 /* Runs steps until one has to wait or the probe is over. */
 static void drive(struct probe *probe)
 {
-    for (;;) {
-        enum probe_state next;
+    do {
         switch (step(probe)) {
         case STEP_WANT_READ:
             loop_modify(probe->loop, &probe->source, EPOLLIN);
@@ -217,39 +421,28 @@ static void drive(struct probe *probe)
         case STEP_DONE:
             break;
         }
-        next = next_state(probe);
-        if (next == PROBE_FINISHED) {
-            finish(probe, OUTCOME_OK, 0);
-            return;
-        }
-        if (next == PROBE_SENDING)
-            probe->phase = PHASE_EXCHANGE;
-        probe->state = next;
-    }
+    } while (enter_next(probe));
 }
 
 static void on_ready(void *ctx, uint32_t events)
 {
-    struct probe *probe = ctx;
-    socklen_t length = sizeof(probe->local);
-
     (void)events;
-    if (!probe->local.any.sa_family)
-        getsockname(probe->source.fd, &probe->local.any, &length);
-    drive(probe);
+    drive(ctx);
 }
 
 void probe_start(struct probe *probe)
 {
-    socklen_t length = probe->remote.any.sa_family == AF_INET ? sizeof(probe->remote.v4)
-                                                              : sizeof(probe->remote.v6);
-    int fd = socket(probe->remote.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int family = probe->remote.any.sa_family;
+    socklen_t length = family == AF_INET ? sizeof(probe->remote.v4) : sizeof(probe->remote.v6);
+    int kind = is_datagram(probe) ? SOCK_DGRAM : SOCK_STREAM;
+    int fd = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     for (int i = 0; i < PHASE_COUNT; i++)
         probe->phase_us[i] = -1;
     probe->state = PROBE_CONNECTING;
     probe->phase = PHASE_CONNECT;
     probe->entered_us = clock_mono_us();
+    probe->ends_us = probe->entered_us + probe->plan->timeout_us;
     probe->source.fd = fd;
     probe->deadline.fn = on_deadline;
     probe->deadline.ctx = probe;
@@ -257,6 +450,7 @@ void probe_start(struct probe *probe)
         finish(probe, OUTCOME_LOCAL_ERROR, errno);
         return;
     }
+    kernel_keep_errors(fd, family);
     if (connect(fd, &probe->remote.any, length) < 0 && errno != EINPROGRESS) {
         finish(probe, outcome_of_instant_error(errno), errno);
         return;
@@ -265,5 +459,5 @@ void probe_start(struct probe *probe)
         finish(probe, OUTCOME_LOCAL_ERROR, errno);
         return;
     }
-    loop_timer_at(probe->loop, &probe->deadline, probe->entered_us + probe->plan->timeout_us);
+    loop_timer_at(probe->loop, &probe->deadline, probe->ends_us);
 }

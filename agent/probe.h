@@ -1,33 +1,40 @@
-/* probe: one attempt at one endpoint: connect, then the check's exchange, under one deadline.
+/* probe: one attempt at one endpoint: connect, TLS where wanted, then the check's exchange, under
+ * one deadline; and what the kernel knows of it.
  *
  * Not its business: names, limits on how many run at once, and where it may connect to.
  */
 #ifndef AGENT_PROBE_H
 #define AGENT_PROBE_H
 
-#include "agent/http.h"
+#include "agent/check.h"
+#include "agent/kernel.h"
+#include "agent/tls.h"
 #include "common/loop.h"
 #include "proto/proto.h"
 
-#include <netinet/in.h>
-
-enum probe_check { PROBE_TCP, PROBE_HTTP, PROBE_CHECK_COUNT };
-
-enum probe_state { PROBE_IDLE, PROBE_CONNECTING, PROBE_SENDING, PROBE_RECEIVING, PROBE_FINISHED };
-
-union probe_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
+enum probe_state {
+    PROBE_IDLE,
+    PROBE_CONNECTING,
+    PROBE_HANDSHAKING, /* TLS */
+    PROBE_SETTLING,    /* TLS 1.3: a late refusal of the server would come now */
+    PROBE_EXCHANGING,
+    PROBE_FINISHED
 };
 
-/* What to do; borrowed by every probe of one target, outlives them. */
+#define PROBE_SETTLE_MS                                                       \
+    200 /* a tls check waits so long for the first record after the handshake \
+         */
+#define PROBE_SETTLE_ASKED_MS 1000 /* ... where the server asked for a certificate */
+
+/* What to do; shared by the probes of one name of a target, outlives them. */
 struct probe_plan {
-    enum probe_check check;
+    const struct check_type *check;
+    struct check_plan exchange;
     uint64_t timeout_us;
-    const char *request; /* http */
-    size_t request_length;
-    const char *status; /* http: expected statuses */
+    struct tls *tls;    /* NULL: plain */
+    const char *server; /* TLS: name to ask for and to verify */
+    const char *alpn;   /* TLS: "h2,http/1.1", or "" */
+    bool is_unverified; /* TLS: the certificate is reported, not judged */
 };
 
 struct probe;
@@ -36,27 +43,30 @@ typedef void (*probe_fn)(void *ctx, struct probe *probe);
 struct probe {
     struct loop *loop;
     const struct probe_plan *plan;
-    union probe_address remote, local;
+    union kernel_address remote, local;
     probe_fn fn; /* called once, when the state is PROBE_FINISHED; may free the probe */
     void *ctx;
 
     enum probe_state state;
     struct loop_fd source;
     struct loop_timer deadline;
+    uint64_t ends_us;    /* the deadline of the attempt */
     uint64_t entered_us; /* when the current phase began */
-    size_t sent;
-    struct http_answer answer;
+    uint64_t first_byte_us;
+    struct tls_session *session;
+    struct exchange exchange;
 
-    /* the result */
+    /* the result; valid until `fn` returns */
     enum proto_phase phase; /* the last one entered */
     enum proto_outcome outcome;
     int error;
     int64_t phase_us[PHASE_COUNT]; /* -1: not entered */
+    uint64_t bytes_out, bytes_in;
+    int64_t rate; /* bytes a second of the body, where the plan wants it */
+    bool was_cut; /* the answer was longer than BUDGET_READ */
+    struct kernel_facts kernel;
+    struct tls_facts *tls_facts; /* NULL before a handshake was completed */
 };
-
-/* The check's name in a fleet file and on the wire, or NULL after the last. */
-const char *probe_check_name(enum probe_check check);
-bool probe_check_from_name(const char *name, enum probe_check *ret_check);
 
 /* `probe` is zeroed but for loop, plan, remote, fn and ctx. The result may come before this
  * returns. */

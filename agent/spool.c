@@ -70,23 +70,21 @@ static void drop_rows(struct spool_writer *writer)
     forget_rows(writer);
 }
 
-void spool_flush(struct spool_writer *writer, bool is_last)
+/* `head` says the rest: whether it is the last, the counters. */
+static void close_batch(struct spool_writer *writer, struct proto_report head)
 {
     struct spool *spool = writer->spool;
     struct spool_batch *batch;
-    struct proto_report head = {
-        .instance = spool->instance,
-        .run = writer->run,
-        .assignment = writer->assignment,
-        .is_last = is_last,
-    };
 
     if (open_bytes(writer) && spool->bytes + open_bytes(writer) > SPOOL_BYTES_MAX)
         drop_rows(writer);
-    if (!open_bytes(writer) && !is_last)
+    if (!open_bytes(writer) && !head.is_last)
         return;
     batch = mem_alloc(sizeof(*batch));
     batch->text = BUF_INIT(PROTO_MESSAGE_MAX);
+    head.instance = spool->instance;
+    head.run = writer->run;
+    head.assignment = writer->assignment;
     head.batch = batch->batch = writer->next_batch++;
     head.dropped = writer->dropped;
     batch->assignment = writer->assignment;
@@ -98,18 +96,29 @@ void spool_flush(struct spool_writer *writer, bool is_last)
     spool->bytes += batch->text.length;
 }
 
+void spool_flush(struct spool_writer *writer)
+{
+    close_batch(writer, (struct proto_report){.is_last = false});
+}
+
+void spool_close(struct spool_writer *writer, struct proto_counter *counters, size_t count)
+{
+    close_batch(writer, (struct proto_report){
+                            .is_last = true, .counters = counters, .counter_count = count});
+}
+
 /* Puts an encoded row into the open batch; closes the batch before it when both do not fit. */
 static void add_row(struct spool_writer *writer, struct buf *rows, size_t *count,
                     const struct buf *row)
 {
     if (open_bytes(writer) + row->length + 1 > ROWS_MAX)
-        spool_flush(writer, false);
+        spool_flush(writer);
     if (rows->length)
         buf_putc(rows, ',');
     buf_append(rows, buf_text(row), row->length);
     ++*count;
     if (open_bytes(writer) >= SPOOL_BATCH_SIZE || *count >= PROTO_ROWS_MAX)
-        spool_flush(writer, false);
+        spool_flush(writer);
 }
 
 void spool_write_resolution(struct spool_writer *writer, const struct proto_resolution *row)

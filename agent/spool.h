@@ -43,8 +43,10 @@ void spool_writer_init(struct spool_writer *writer, struct spool *spool, int64_t
 void spool_writer_deinit(struct spool_writer *writer);
 void spool_write_resolution(struct spool_writer *writer, const struct proto_resolution *row);
 void spool_write_probe(struct spool_writer *writer, const struct proto_probe *row);
-/* Closes the open batch, if it holds rows or is the last; the last is always written. */
-void spool_flush(struct spool_writer *writer, bool is_last);
+/* Closes the open batch, if it holds rows. */
+void spool_flush(struct spool_writer *writer);
+/* Closes the last batch, which is always written, with the agent's counters. */
+void spool_close(struct spool_writer *writer, struct proto_counter *counters, size_t count);
 
 /* The oldest batch that is to be sent: never sent, or sent before `resend_before_us`. NULL: none.
  */

@@ -1,62 +1,40 @@
 #include "agent/sweep.h"
 
+#include "agent/check.h"
+#include "agent/names.h"
 #include "agent/probe.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/text.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-#include <uthash.h>
 
 #define ENDPOINT_TEXT_MAX 64
-#define SRV_TEXT_MAX      300
 
-/* A target, ready to probe. */
+/* A target, ready to probe: a plan for each of its names. */
 struct target {
     const struct proto_target *spec;
-    struct probe_plan plan;
-    bool is_supported;
+    struct probe_plan *plans;
+    const char *refusal; /* NULL: it can be probed */
+    enum proto_outcome refused;
 };
 
-/* One host of a target whose addresses are wanted: the discovery name, or where its SRV points. */
-struct host_ref {
-    struct host_ref *next; /* of the sweep */
+/* An endpoint that waits for its probe. */
+struct endpoint {
+    struct endpoint *next;
     struct target *target;
-    const char *name; /* the discovery name, as rows name it */
-    uint16_t port;
-    unsigned pending; /* lookups that have not answered */
-    size_t endpoints;
-    enum proto_outcome outcome; /* the worst failure so far */
-    uint64_t resolve_us;        /* the slowest lookup */
+    struct names_endpoint place;
 };
 
-struct waiter {
-    struct waiter *next;
-    struct host_ref *ref;
-};
-
-/* One (name, type), asked once. */
-struct lookup {
-    struct sweep *sweep;
-    enum dns_type type;
-    struct waiter *waiters;
-    bool is_answered;
-    struct resolution result;
-    UT_hash_handle hh;
-    char key[DNSMSG_NAME_MAX + 8]; /* "28 api.shop.local", lower case */
-};
-
+/* A probe under way. */
 struct attempt {
     struct attempt *next, *previous;
     struct sweep *sweep;
     struct target *target;
+    struct names_endpoint place;
     struct probe probe;
-    const char *name;
-    uint64_t resolve_us;
 };
 
 struct sweep {
@@ -64,46 +42,51 @@ struct sweep {
     struct sweep_sink sink;
     struct proto_message message;
     struct target *targets;
-    struct host_ref *refs;
-    struct lookup *lookups;
-    size_t lookups_open; /* queries without an answer yet */
+    struct names *names;
 
-    struct attempt *waiting, **waiting_tail;
+    struct endpoint *waiting, **waiting_tail;
     struct attempt *running;
-    size_t endpoints;           /* attempts ever made */
-    struct sweep *next_waiting; /* in the limits' list */
-    bool is_waiting;
+    size_t endpoints;           /* ever */
+    struct sweep *next_waiting; /* in the queue */
+    bool is_queued;
 
     struct loop_timer starter;
     struct loop_timer deadline; /* the run is over then: what is left would come late */
     bool is_started, is_done;
-    bool is_freed; /* freed while its lookups were under way: the last answer ends it */
 };
 
 /* ---- rows ---- */
 
-static void emit_unresolved(struct sweep *sweep, const struct target *target, const char *name,
-                            uint16_t port, enum proto_outcome outcome, int64_t resolve_us)
+static struct proto_probe empty_row(const struct target *target, const char *name)
 {
-    struct proto_probe row = {
+    return (struct proto_probe){
         .target = target->spec->id,
         .name = name,
         .address = "",
-        .port = port,
-        .phase = PHASE_RESOLVE,
-        .outcome = outcome,
         .local = "",
-        .resolve_us = resolve_us,
+        .detail = "",
+        .resolve_us = -1,
         .connect_us = -1,
         .tls_us = -1,
         .exchange_us = -1,
-        .detail = "",
     };
+}
 
+static void emit_unresolved(struct sweep *sweep, const struct target *target, const char *name,
+                            uint16_t port, enum proto_outcome outcome, int64_t resolve_us,
+                            const char *detail)
+{
+    struct proto_probe row = empty_row(target, name);
+
+    row.port = port;
+    row.phase = PHASE_RESOLVE;
+    row.outcome = outcome;
+    row.resolve_us = resolve_us;
+    row.detail = detail;
     sweep->sink.on_probe(sweep->sink.ctx, &row);
 }
 
-static void address_text(const union probe_address *address, char *out, size_t size)
+static void address_text(const union kernel_address *address, char *out, size_t size)
 {
     const void *bytes = address->any.sa_family == AF_INET ? (const void *)&address->v4.sin_addr
                                                           : (const void *)&address->v6.sin6_addr;
@@ -112,90 +95,132 @@ static void address_text(const union probe_address *address, char *out, size_t s
         out[0] = '\0';
 }
 
-static uint16_t address_port(const union probe_address *address)
+static uint16_t address_port(const union kernel_address *address)
 {
     return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
+}
+
+static void endpoint_text(const union kernel_address *address, char *out, size_t size)
+{
+    char host[INET6_ADDRSTRLEN];
+
+    out[0] = '\0';
+    if (!address->any.sa_family)
+        return;
+    address_text(address, host, sizeof(host));
+    snprintf(out, size, address->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+             address_port(address));
+}
+
+static void put_kernel_facts(const struct kernel_facts *facts, char *icmp_from, size_t size,
+                             struct proto_probe *row)
+{
+    row->retransmits = facts->retransmits;
+    row->rtt_us = facts->rtt_us;
+    row->mss = facts->mss;
+    row->pmtu = facts->pmtu;
+    icmp_from[0] = '\0';
+    if (!facts->has_icmp)
+        return;
+    address_text(&facts->icmp_from, icmp_from, size);
+    row->icmp_type = facts->icmp_type;
+    row->icmp_code = facts->icmp_code;
+    row->icmp_from = icmp_from;
+}
+
+static void put_tls_facts(struct tls_facts *facts, const char **chain, struct proto_probe *row)
+{
+    if (!facts)
+        return;
+    row->tls_version = facts->version;
+    row->alpn = facts->alpn;
+    row->is_resumed = facts->is_resumed;
+    row->verify = facts->verify;
+    row->valid_days = facts->valid_days;
+    for (size_t i = 0; i < facts->chain_count; i++)
+        chain[i] = facts->chain[i];
+    row->chain = chain;
+    row->chain_count = facts->chain_count;
+}
+
+/* A probe of the task's own proxy that exchanged nothing with the service behind it shows only that
+ * the proxy is there (Service Connect). */
+static enum proto_outcome judge_outcome(const struct attempt *attempt)
+{
+    const struct probe *probe = &attempt->probe;
+
+    return probe->outcome == OUTCOME_OK && probe->plan->check == &check_tcp &&
+                   policy_allows_proxy(&probe->remote.any)
+               ? OUTCOME_PROXY
+               : probe->outcome;
 }
 
 static void emit_attempt(const struct attempt *attempt)
 {
     const struct probe *probe = &attempt->probe;
-    char remote[ENDPOINT_TEXT_MAX], local[ENDPOINT_TEXT_MAX] = "", host[INET6_ADDRSTRLEN];
-    struct proto_probe row = {
-        .target = attempt->target->spec->id,
-        .name = attempt->name,
-        .address = remote,
-        .port = address_port(&probe->remote),
-        .phase = probe->phase,
-        .outcome = probe->outcome,
-        .error = probe->error,
-        .local = local,
-        .resolve_us = (int64_t)attempt->resolve_us,
-        .connect_us = probe->phase_us[PHASE_CONNECT],
-        .tls_us = probe->phase_us[PHASE_TLS],
-        .exchange_us = probe->phase_us[PHASE_EXCHANGE],
-        .status = probe->answer.status > 0 ? probe->answer.status : 0,
-        .detail = "",
-    };
+    char remote[ENDPOINT_TEXT_MAX], local[ENDPOINT_TEXT_MAX], icmp_from[ENDPOINT_TEXT_MAX];
+    const char *chain[PROTO_CHAIN_MAX];
+    struct proto_probe row = empty_row(attempt->target, attempt->place.name);
 
     address_text(&probe->remote, remote, sizeof(remote));
-    if (probe->local.any.sa_family) {
-        bool is_v6 = probe->local.any.sa_family == AF_INET6;
-        address_text(&probe->local, host, sizeof(host));
-        snprintf(local, sizeof(local), is_v6 ? "[%s]:%u" : "%s:%u", host,
-                 address_port(&probe->local));
-    }
+    endpoint_text(&probe->local, local, sizeof(local));
+    row.address = remote;
+    row.port = address_port(&probe->remote);
+    row.phase = probe->phase;
+    row.outcome = judge_outcome(attempt);
+    row.error = probe->error;
+    row.local = local;
+    row.resolve_us = (int64_t)attempt->place.resolve_us;
+    row.connect_us = probe->phase_us[PHASE_CONNECT];
+    row.tls_us = probe->phase_us[PHASE_TLS];
+    row.exchange_us = probe->phase_us[PHASE_EXCHANGE];
+    row.status = probe->exchange.status;
+    row.detail = probe->exchange.detail ? probe->exchange.detail : "";
+    row.via = attempt->place.via;
+    row.bytes_out = (int64_t)probe->bytes_out;
+    row.bytes_in = (int64_t)probe->bytes_in;
+    row.rate = probe->rate;
+    put_kernel_facts(&probe->kernel, icmp_from, sizeof(icmp_from), &row);
+    put_tls_facts(probe->tls_facts, chain, &row);
     attempt->sweep->sink.on_probe(attempt->sweep->sink.ctx, &row);
 }
 
-static const char *type_name(enum dns_type type)
+static void emit_refused(struct sweep *sweep, const struct target *target,
+                         const struct names_endpoint *place, enum proto_outcome outcome)
 {
-    return type == DNS_A ? "A" : type == DNS_AAAA ? "AAAA" : "SRV";
+    char remote[ENDPOINT_TEXT_MAX];
+    struct proto_probe row = empty_row(target, place->name);
+
+    address_text(&place->address, remote, sizeof(remote));
+    row.address = remote;
+    row.port = address_port(&place->address);
+    row.phase = PHASE_CONNECT;
+    row.outcome = outcome;
+    row.resolve_us = (int64_t)place->resolve_us;
+    row.via = place->via;
+    sweep->sink.on_probe(sweep->sink.ctx, &row);
 }
 
-static void emit_resolution(struct sweep *sweep, const struct lookup *lookup)
+/* ---- probes ---- */
+
+static unsigned weight_of(const struct probe_plan *plan)
 {
-    const struct resolution *result = &lookup->result;
-    const struct dns_answer *answer = &result->answer;
-    char(*texts)[SRV_TEXT_MAX] = mem_array(answer->count, SRV_TEXT_MAX);
-    const char *answers[DNSMSG_ANSWERS_MAX];
-    struct proto_resolution row = {
-        .name = strchr(lookup->key, ' ') + 1,
-        .type = type_name(lookup->type),
-        .outcome = result->outcome,
-        .rcode = answer->rcode,
-        .ttl_s = answer->count ? (int64_t)answer->ttl_s : -1,
-        .time_us = (int64_t)result->time_us,
-        .resolver = sweep->env.host->resolver_count ? sweep->env.host->resolvers[0] : "",
-        .answers = answers,
-        .answer_count = answer->count,
-    };
-
-    for (size_t i = 0; i < answer->count; i++) {
-        const struct dns_record *record = &answer->records[i];
-        if (lookup->type == DNS_SRV)
-            snprintf(texts[i], SRV_TEXT_MAX, "%u %u %u %s", record->priority, record->weight,
-                     record->port, record->name);
-        else
-            inet_ntop(lookup->type == DNS_A ? AF_INET : AF_INET6, record->address, texts[i],
-                      SRV_TEXT_MAX);
-        answers[i] = texts[i];
-    }
-    sweep->sink.on_resolution(sweep->sink.ctx, &row);
-    mem_free(texts);
+    return plan->tls ? BUDGET_TLS_SLOTS : 1;
 }
-
-/* ---- attempts ---- */
-
-static void start_waiting(struct sweep *sweep);
 
 static void finish_if_done(struct sweep *sweep)
 {
-    if (!sweep->is_started || sweep->is_done || sweep->lookups_open || sweep->waiting ||
-        sweep->running)
+    if (!sweep->is_started || sweep->is_done || sweep->waiting || sweep->running ||
+        !names_are_resolved(sweep->names))
         return;
     sweep->is_done = true;
     sweep->sink.on_done(sweep->sink.ctx);
+}
+
+static void wake(struct sweep *sweep, uint64_t at_us)
+{
+    if (!loop_timer_is_running(&sweep->starter) || sweep->starter.at_us > at_us)
+        loop_timer_at(sweep->env.loop, &sweep->starter, at_us);
 }
 
 static void unlink_running(struct attempt *attempt)
@@ -208,315 +233,256 @@ static void unlink_running(struct attempt *attempt)
         sweep->running = attempt->next;
     if (attempt->next)
         attempt->next->previous = attempt->previous;
-    sweep->env.limits->in_flight--;
-}
-
-static void wake_waiting_sweeps(struct sweep_limits *limits)
-{
-    while (limits->waiting && limits->in_flight < SWEEP_IN_FLIGHT) {
-        struct sweep *sweep = limits->waiting;
-        limits->waiting = sweep->next_waiting;
-        sweep->is_waiting = false;
-        start_waiting(sweep);
-    }
+    budget_give(sweep->env.budget, weight_of(attempt->probe.plan));
 }
 
 static void on_probe_done(void *ctx, struct probe *probe)
 {
     struct attempt *attempt = ctx;
     struct sweep *sweep = attempt->sweep;
-    struct sweep_limits *limits = sweep->env.limits;
 
-    (void)probe;
+    if (probe->was_cut)
+        budget_count(sweep->env.budget, BUDGET_BY_READ);
     emit_attempt(attempt);
     unlink_running(attempt);
     mem_free(attempt);
     /* The starter goes on with the rest: no recursion, however many fail at once. */
-    if (!loop_timer_is_running(&sweep->starter))
-        loop_timer_at(sweep->env.loop, &sweep->starter, 0);
-    if (limits->waiting && limits->waiting != sweep)
-        loop_timer_at(sweep->env.loop, &limits->waiting->starter, 0);
+    wake(sweep, 0);
+    if (sweep->env.queue->first)
+        wake(sweep->env.queue->first, 0);
 }
 
-static void queue_for_slot(struct sweep *sweep)
+static void leave_queue(struct sweep *sweep)
 {
-    struct sweep **at = &sweep->env.limits->waiting;
+    for (struct sweep **at = &sweep->env.queue->first; *at; at = &(*at)->next_waiting)
+        if (*at == sweep) {
+            *at = sweep->next_waiting;
+            break;
+        }
+    sweep->is_queued = false;
+}
 
-    if (sweep->is_waiting)
+static void join_queue(struct sweep *sweep)
+{
+    struct sweep **at = &sweep->env.queue->first;
+
+    if (sweep->is_queued)
         return;
     while (*at)
         at = &(*at)->next_waiting;
     *at = sweep;
     sweep->next_waiting = NULL;
-    sweep->is_waiting = true;
+    sweep->is_queued = true;
 }
 
+static struct probe_plan *plan_of(const struct endpoint *endpoint)
+{
+    const struct target *target = endpoint->target;
+    size_t i = 0;
+
+    while (i + 1 < (size_t)target->spec->name_count &&
+           target->spec->names[i] != endpoint->place.name)
+        i++;
+    return &target->plans[i];
+}
+
+static void start_probe(struct sweep *sweep, struct endpoint *endpoint, struct probe_plan *plan)
+{
+    struct attempt *attempt = mem_alloc(sizeof(*attempt));
+
+    attempt->sweep = sweep;
+    attempt->target = endpoint->target;
+    attempt->place = endpoint->place;
+    attempt->next = sweep->running;
+    if (sweep->running)
+        sweep->running->previous = attempt;
+    sweep->running = attempt;
+    attempt->probe.remote = endpoint->place.address;
+    attempt->probe.loop = sweep->env.loop;
+    attempt->probe.plan = plan;
+    attempt->probe.fn = on_probe_done;
+    attempt->probe.ctx = attempt;
+    mem_free(endpoint);
+    probe_start(&attempt->probe);
+}
+
+static struct endpoint *take_waiting(struct sweep *sweep)
+{
+    struct endpoint *endpoint = sweep->waiting;
+
+    sweep->waiting = endpoint->next;
+    if (!sweep->waiting)
+        sweep->waiting_tail = &sweep->waiting;
+    return endpoint;
+}
+
+/* Starts what the budget allows. */
 static void start_waiting(struct sweep *sweep)
 {
-    struct sweep_limits *limits = sweep->env.limits;
+    struct budget *budget = sweep->env.budget;
+    enum budget_answer answer = BUDGET_GO;
+    uint64_t now = clock_mono_us(), retry_us = 0;
 
-    while (sweep->waiting && limits->in_flight < SWEEP_IN_FLIGHT) {
-        struct attempt *attempt = sweep->waiting;
-        sweep->waiting = attempt->next;
-        if (!sweep->waiting)
-            sweep->waiting_tail = &sweep->waiting;
-        attempt->previous = NULL;
-        attempt->next = sweep->running;
-        if (sweep->running)
-            sweep->running->previous = attempt;
-        sweep->running = attempt;
-        limits->in_flight++;
-        probe_start(&attempt->probe);
+    while (sweep->waiting) {
+        struct probe_plan *plan = plan_of(sweep->waiting);
+        if (!budget_has_memory(budget)) {
+            struct endpoint *endpoint = take_waiting(sweep);
+            emit_refused(sweep, endpoint->target, &endpoint->place, OUTCOME_OVER_BUDGET);
+            mem_free(endpoint);
+            continue;
+        }
+        answer = budget_take(budget, weight_of(plan), now, &retry_us);
+        if (answer != BUDGET_GO)
+            break;
+        start_probe(sweep, take_waiting(sweep), plan);
     }
-    if (sweep->waiting)
-        queue_for_slot(sweep);
+    if (!sweep->waiting)
+        return;
+    budget_count(budget, answer == BUDGET_NO_SLOT ? BUDGET_WAIT_SLOT : BUDGET_WAIT_RATE);
+    join_queue(sweep);
+    if (answer == BUDGET_TOO_FAST)
+        wake(sweep->env.queue->first, retry_us);
 }
 
-static bool is_refused_here(struct sweep *sweep, const struct host_ref *ref,
-                            const union probe_address *address, enum proto_outcome *ret_outcome)
+/* This one, then those that wait, in turn. */
+static void start_all_waiting(struct sweep *sweep)
 {
+    struct sweep_queue *queue = sweep->env.queue;
+    size_t rounds = 0;
+
+    if (!sweep->is_queued)
+        start_waiting(sweep);
+    for (struct sweep *at = queue->first; at; at = at->next_waiting)
+        rounds++;
+    while (rounds-- > 0 && queue->first) {
+        struct sweep *next = queue->first;
+        leave_queue(next);
+        start_waiting(next);
+        if (next->is_queued)
+            break; /* the budget is used up */
+        if (next != sweep)
+            wake(next, 0); /* it may be done */
+    }
+}
+
+/* ---- endpoints ---- */
+
+static bool is_refused_here(struct sweep *sweep, const struct target *target,
+                            const struct names_endpoint *place, enum proto_outcome *ret_outcome)
+{
+    const struct sockaddr *address = &place->address.any;
+    struct budget *budget = sweep->env.budget;
+    bool is_proxy = strcmp(place->via, "hosts") == 0 && policy_allows_proxy(address);
     char text[INET6_ADDRSTRLEN];
 
-    address_text(address, text, sizeof(text));
-    if (ref->target->spec->is_sibling && host_owns(sweep->env.host, text))
+    address_text(&place->address, text, sizeof(text));
+    if (target->spec->is_sibling && host_owns(sweep->env.host, text)) {
         *ret_outcome = OUTCOME_SELF;
-    else if (!host_has_family(sweep->env.host, address->any.sa_family))
+    } else if (!is_proxy && !host_has_family(sweep->env.host, address->sa_family)) {
         *ret_outcome = OUTCOME_SKIPPED;
-    else if (!policy_allows_address(sweep->env.policy, &address->any))
+    } else if (!is_proxy && !policy_allows_address(sweep->env.policy, address)) {
+        budget_count(budget, BUDGET_BY_ADDRESS);
         *ret_outcome = OUTCOME_NOT_ALLOWED;
-    else if (sweep->endpoints > SWEEP_ENDPOINTS_MAX)
+    } else if (sweep->endpoints >= SWEEP_ENDPOINTS_MAX) {
+        budget_count(budget, BUDGET_BY_ENDPOINTS);
         *ret_outcome = OUTCOME_OVER_BUDGET;
-    else
+    } else if (!budget_has_memory(budget)) {
+        *ret_outcome = OUTCOME_OVER_BUDGET;
+    } else {
         return false;
+    }
     return true;
 }
 
-static void emit_refused(const struct attempt *attempt, enum proto_outcome outcome)
+static void on_endpoint(void *ctx, void *target, const struct names_endpoint *place)
 {
-    struct attempt copy = *attempt;
-
-    copy.probe.phase = PHASE_CONNECT;
-    copy.probe.outcome = outcome;
-    for (int i = 0; i < PHASE_COUNT; i++)
-        copy.probe.phase_us[i] = -1;
-    emit_attempt(&copy);
-}
-
-static void add_endpoint(struct sweep *sweep, struct host_ref *ref,
-                         const union probe_address *address)
-{
-    struct attempt *attempt = mem_alloc(sizeof(*attempt));
+    struct sweep *sweep = ctx;
     enum proto_outcome refusal;
+    struct endpoint *endpoint;
 
-    ref->endpoints++;
+    if (is_refused_here(sweep, target, place, &refusal)) {
+        emit_refused(sweep, target, place, refusal);
+        return;
+    }
     sweep->endpoints++;
-    attempt->sweep = sweep;
-    attempt->target = ref->target;
-    attempt->name = ref->name;
-    attempt->resolve_us = ref->resolve_us;
-    attempt->probe.remote = *address;
-    attempt->probe.loop = sweep->env.loop;
-    attempt->probe.plan = &ref->target->plan;
-    attempt->probe.fn = on_probe_done;
-    attempt->probe.ctx = attempt;
-    if (is_refused_here(sweep, ref, address, &refusal)) {
-        emit_refused(attempt, refusal);
-        mem_free(attempt);
+    endpoint = mem_alloc(sizeof(*endpoint));
+    endpoint->target = target;
+    endpoint->place = *place;
+    *sweep->waiting_tail = endpoint;
+    sweep->waiting_tail = &endpoint->next;
+}
+
+static void on_unresolved(void *ctx, void *target, const char *name, uint16_t port,
+                          enum proto_outcome outcome, uint64_t resolve_us, const char *detail)
+{
+    emit_unresolved(ctx, target, name, port, outcome, (int64_t)resolve_us, detail);
+}
+
+static void on_resolution(void *ctx, const struct proto_resolution *row)
+{
+    struct sweep *sweep = ctx;
+
+    sweep->sink.on_resolution(sweep->sink.ctx, row);
+}
+
+static void on_progress(void *ctx)
+{
+    wake(ctx, 0);
+}
+
+/* ---- targets ---- */
+
+static void plan_name(struct sweep *sweep, struct target *target, size_t index,
+                      const struct check_type *check)
+{
+    const struct proto_target *spec = target->spec;
+    struct probe_plan *plan = &target->plans[index];
+    const char *name = spec->names[index];
+
+    plan->check = check;
+    check_make_plan(check, spec, name, &sweep->message.arena, &plan->exchange);
+    plan->timeout_us = (uint64_t)spec->timeout_ms * 1000;
+    plan->tls = plan->exchange.is_tls ? sweep->env.tls : NULL;
+    plan->server = *spec->server ? spec->server : name;
+    plan->alpn = *spec->alpn ? spec->alpn : check->alpn ? check->alpn : "";
+    plan->is_unverified = spec->is_unverified;
+}
+
+static void plan_target(struct sweep *sweep, struct target *target, const struct proto_target *spec)
+{
+    const struct check_type *check = check_find(spec->check);
+
+    target->spec = spec;
+    if (!check) {
+        target->refusal = "";
+        target->refused = OUTCOME_UNSUPPORTED;
         return;
     }
-    *sweep->waiting_tail = attempt;
-    sweep->waiting_tail = &attempt->next;
-}
-
-/* ---- names ---- */
-
-static void resolve_host(struct sweep *sweep, struct target *target, const char *host,
-                         const char *name, uint16_t port);
-
-/* How much a failed lookup says: no answer beats "no such record", so that a time-out of one type
- * is not hidden by NODATA of the other. */
-static int severity(enum proto_outcome outcome)
-{
-    switch (outcome) {
-    case OUTCOME_OK:
-        return 0;
-    case OUTCOME_NODATA:
-        return 1;
-    case OUTCOME_NXDOMAIN:
-        return 2;
-    default:
-        return 3;
-    }
-}
-
-static void add_srv_hosts(struct sweep *sweep, struct host_ref *ref, const struct lookup *lookup)
-{
-    for (size_t i = 0; i < lookup->result.answer.count; i++) {
-        const struct dns_record *record = &lookup->result.answer.records[i];
-        char *host = arena_strdup(&sweep->message.arena, record->name);
-        ref->endpoints++;
-        resolve_host(sweep, ref->target, host, ref->name, record->port);
-    }
-}
-
-static void add_addresses(struct sweep *sweep, struct host_ref *ref, const struct lookup *lookup)
-{
-    for (size_t i = 0; i < lookup->result.answer.count; i++) {
-        const struct dns_record *record = &lookup->result.answer.records[i];
-        union probe_address address = {0};
-        if (lookup->type == DNS_A) {
-            address.v4.sin_family = AF_INET;
-            address.v4.sin_port = htons(ref->port);
-            memcpy(&address.v4.sin_addr, record->address, 4);
-        } else {
-            address.v6.sin6_family = AF_INET6;
-            address.v6.sin6_port = htons(ref->port);
-            memcpy(&address.v6.sin6_addr, record->address, 16);
-        }
-        add_endpoint(sweep, ref, &address);
-    }
-}
-
-static void take_answer(struct sweep *sweep, struct host_ref *ref, const struct lookup *lookup)
-{
-    const struct resolution *result = &lookup->result;
-
-    ref->pending--;
-    if (result->time_us > ref->resolve_us)
-        ref->resolve_us = result->time_us;
-    if (severity(result->outcome) > severity(ref->outcome))
-        ref->outcome = result->outcome;
-    if (result->outcome == OUTCOME_OK && lookup->type == DNS_SRV)
-        add_srv_hosts(sweep, ref, lookup);
-    else if (result->outcome == OUTCOME_OK)
-        add_addresses(sweep, ref, lookup);
-    if (ref->pending == 0 && ref->endpoints == 0)
-        emit_unresolved(sweep, ref->target, ref->name, ref->port, ref->outcome,
-                        (int64_t)ref->resolve_us);
-}
-
-static void on_resolved(void *ctx, const struct resolution *resolution)
-{
-    struct lookup *lookup = ctx;
-    struct sweep *sweep = lookup->sweep;
-
-    sweep->lookups_open--;
-    if (sweep->is_freed) {
-        if (sweep->lookups_open == 0)
-            sweep_free(sweep);
+    if ((uint64_t)spec->rate_bytes > sweep->env.rate_bytes_max) {
+        budget_count(sweep->env.budget, BUDGET_BY_RATE_CHECK);
+        target->refusal = "a throughput check beyond --allow-throughput";
+        target->refused = OUTCOME_OVER_BUDGET;
         return;
     }
-    lookup->result = *resolution;
-    lookup->result.answer.records = mem_dup(
-        resolution->answer.records, resolution->answer.count * sizeof(*resolution->answer.records));
-    lookup->is_answered = true;
-    emit_resolution(sweep, lookup);
-    while (lookup->waiters) {
-        struct waiter *waiter = lookup->waiters;
-        lookup->waiters = waiter->next;
-        take_answer(sweep, waiter->ref, lookup);
-        mem_free(waiter);
-    }
-    start_waiting(sweep);
-    finish_if_done(sweep);
+    target->plans = arena_alloc(&sweep->message.arena, spec->name_count, sizeof(*target->plans));
+    for (size_t i = 0; i < spec->name_count; i++)
+        plan_name(sweep, target, i, check);
 }
-
-static void lower(char *text)
-{
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text - 'A' + 'a');
-}
-
-static struct lookup *find_lookup(struct sweep *sweep, const char *host, enum dns_type type)
-{
-    struct lookup *lookup;
-    char key[sizeof(lookup->key)];
-
-    snprintf(key, sizeof(key), "%d %.253s", type, host);
-    lower(key);
-    HASH_FIND_STR(sweep->lookups, key, lookup);
-    if (lookup)
-        return lookup;
-    lookup = mem_alloc(sizeof(*lookup));
-    lookup->sweep = sweep;
-    lookup->type = type;
-    memcpy(lookup->key, key, sizeof(key));
-    HASH_ADD_STR(sweep->lookups, key, lookup);
-    sweep->lookups_open++;
-    resolver_query(sweep->env.resolver, strchr(lookup->key, ' ') + 1, type, on_resolved, lookup);
-    return lookup;
-}
-
-static void ask(struct sweep *sweep, struct host_ref *ref, const char *host, enum dns_type type)
-{
-    struct lookup *lookup = find_lookup(sweep, host, type);
-    struct waiter *waiter;
-
-    ref->pending++;
-    if (lookup->is_answered) {
-        take_answer(sweep, ref, lookup);
-        return;
-    }
-    waiter = mem_alloc(sizeof(*waiter));
-    waiter->ref = ref;
-    waiter->next = lookup->waiters;
-    lookup->waiters = waiter;
-}
-
-static struct host_ref *new_ref(struct sweep *sweep, struct target *target, const char *name,
-                                uint16_t port)
-{
-    struct host_ref *ref = mem_alloc(sizeof(*ref));
-
-    *ref = (struct host_ref){
-        .next = sweep->refs, .target = target, .name = name, .port = port, .outcome = OUTCOME_OK};
-    sweep->refs = ref;
-    return ref;
-}
-
-static void resolve_host(struct sweep *sweep, struct target *target, const char *host,
-                         const char *name, uint16_t port)
-{
-    struct host_ref *ref;
-
-    if (!policy_allows_name(sweep->env.policy, host)) {
-        emit_unresolved(sweep, target, name, port, OUTCOME_NOT_ALLOWED, -1);
-        return;
-    }
-    ref = new_ref(sweep, target, name, port);
-    /* Held open, so that an answer from the cache does not end it before the second question. */
-    ref->pending++;
-    ask(sweep, ref, host, DNS_A);
-    ref->pending--;
-    ask(sweep, ref, host, DNS_AAAA);
-}
-
-static void resolve_srv(struct sweep *sweep, struct target *target, const char *name)
-{
-    if (!policy_allows_name(sweep->env.policy, name)) {
-        emit_unresolved(sweep, target, name, 0, OUTCOME_NOT_ALLOWED, -1);
-        return;
-    }
-    ask(sweep, new_ref(sweep, target, name, 0), name, DNS_SRV);
-}
-
-/* ---- life ---- */
 
 static void start_target(struct sweep *sweep, struct target *target)
 {
     const struct proto_target *spec = target->spec;
 
-    for (size_t i = 0; i < spec->name_count; i++) {
-        if (!target->is_supported)
-            emit_unresolved(sweep, target, spec->names[i], (uint16_t)spec->port,
-                            OUTCOME_UNSUPPORTED, -1);
-        else if (strcmp(spec->record, "SRV") == 0)
-            resolve_srv(sweep, target, spec->names[i]);
+    for (size_t i = 0; i < spec->name_count; i++)
+        if (target->refusal)
+            emit_unresolved(sweep, target, spec->names[i], (uint16_t)spec->port, target->refused,
+                            -1, target->refusal);
         else
-            resolve_host(sweep, target, spec->names[i], spec->names[i], (uint16_t)spec->port);
-    }
+            names_resolve(sweep->names, target, spec->names[i], strcmp(spec->record, "SRV") == 0,
+                          (uint16_t)spec->port);
 }
+
+/* ---- life ---- */
 
 static void on_starter(void *ctx)
 {
@@ -527,8 +493,7 @@ static void on_starter(void *ctx)
         for (size_t i = 0; i < sweep->message.assignment.target_count; i++)
             start_target(sweep, &sweep->targets[i]);
     }
-    start_waiting(sweep);
-    wake_waiting_sweeps(sweep->env.limits);
+    start_all_waiting(sweep);
     finish_if_done(sweep);
 }
 
@@ -542,34 +507,20 @@ static void on_deadline(void *ctx)
     sweep->sink.on_done(sweep->sink.ctx);
 }
 
-static void plan_target(struct sweep *sweep, struct target *target, const struct proto_target *spec)
-{
-    CLEANUP_BUF struct buf request = BUF_INIT(PROTO_PATH_MAX + 512);
-
-    target->spec = spec;
-    target->is_supported = probe_check_from_name(spec->check, &target->plan.check);
-    target->plan.timeout_us = (uint64_t)spec->timeout_ms * 1000;
-    target->plan.status = spec->status;
-    if (target->plan.check != PROBE_HTTP || !spec->name_count)
-        return;
-    /* With SRV the port is not known yet: Host goes without one. */
-    http_request(&request, *spec->path ? spec->path : "/", spec->names[0],
-                 spec->port ? (int)spec->port : 80);
-    target->plan.request = arena_strdup(&sweep->message.arena, buf_text(&request));
-    target->plan.request_length = request.length;
-}
-
 struct sweep *sweep_new(const struct sweep_env *env, struct proto_message *message,
                         const struct sweep_sink *sink)
 {
     struct sweep *sweep = mem_alloc(sizeof(*sweep));
     const struct proto_assignment *assignment = &sweep->message.assignment;
+    struct names_env names_env = {env->resolver, env->policy, env->host, env->budget};
 
     sweep->env = *env;
     sweep->sink = *sink;
     sweep->message = *message;
     memset(message, 0, sizeof(*message));
     sweep->waiting_tail = &sweep->waiting;
+    sweep->names = names_new(&names_env, &(struct names_sink){sweep, on_resolution, on_endpoint,
+                                                              on_unresolved, on_progress});
     sweep->targets = mem_array(assignment->target_count, sizeof(*sweep->targets));
     for (size_t i = 0; i < assignment->target_count; i++)
         plan_target(sweep, &sweep->targets[i], &assignment->targets[i]);
@@ -580,7 +531,7 @@ struct sweep *sweep_new(const struct sweep_env *env, struct proto_message *messa
     return sweep;
 }
 
-static void drop_attempts(struct sweep *sweep)
+static void drop_probes(struct sweep *sweep)
 {
     while (sweep->running) {
         struct attempt *attempt = sweep->running;
@@ -588,38 +539,8 @@ static void drop_attempts(struct sweep *sweep)
         unlink_running(attempt);
         mem_free(attempt);
     }
-    while (sweep->waiting) {
-        struct attempt *attempt = sweep->waiting;
-        sweep->waiting = attempt->next;
-        mem_free(attempt);
-    }
-}
-
-static void leave_limits(struct sweep *sweep)
-{
-    for (struct sweep **at = &sweep->env.limits->waiting; *at; at = &(*at)->next_waiting)
-        if (*at == sweep) {
-            *at = sweep->next_waiting;
-            break;
-        }
-}
-
-static void drop_lookups(struct sweep *sweep)
-{
-    struct lookup *lookup, *next;
-
-    HASH_ITER(hh, sweep->lookups, lookup, next)
-    {
-        HASH_DEL(sweep->lookups, lookup);
-        while (lookup->waiters) {
-            struct waiter *waiter = lookup->waiters;
-            lookup->waiters = waiter->next;
-            mem_free(waiter);
-        }
-        if (lookup->is_answered)
-            mem_free(lookup->result.answer.records);
-        mem_free(lookup);
-    }
+    while (sweep->waiting)
+        mem_free(take_waiting(sweep));
 }
 
 struct sweep *sweep_free(struct sweep *sweep)
@@ -628,21 +549,12 @@ struct sweep *sweep_free(struct sweep *sweep)
         return NULL;
     loop_timer_stop(sweep->env.loop, &sweep->starter);
     loop_timer_stop(sweep->env.loop, &sweep->deadline);
-    drop_attempts(sweep);
-    leave_limits(sweep);
+    drop_probes(sweep);
+    leave_queue(sweep);
     /* Its slots are free: nobody else's probe may be left to hand them on. */
-    if (sweep->env.limits->waiting)
-        loop_timer_at(sweep->env.loop, &sweep->env.limits->waiting->starter, 0);
-    if (sweep->lookups_open) {
-        sweep->is_freed = true;
-        return NULL;
-    }
-    drop_lookups(sweep);
-    while (sweep->refs) {
-        struct host_ref *ref = sweep->refs;
-        sweep->refs = ref->next;
-        mem_free(ref);
-    }
+    if (sweep->env.queue->first)
+        wake(sweep->env.queue->first, 0);
+    names_free(sweep->names);
     mem_free(sweep->targets);
     proto_message_deinit(&sweep->message);
     mem_free(sweep);

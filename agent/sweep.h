@@ -1,27 +1,27 @@
-/* sweep: carries out one assignment: resolves each target's names, probes every endpoint, and
- * hands on a row for each query and each attempt.
+/* sweep: carries out one assignment: every endpoint of every target is probed once, and a row is
+ * handed on for each DNS answer and each attempt.
  *
- * One query per name and type, however many targets share it. At most SWEEP_IN_FLIGHT probes run
- * at once over all sweeps of the agent (struct sweep_limits); the others wait in order.
+ * Within the agent's budget: endpoints wait in order for a slot and for the rate, shared fairly
+ * with the other sweeps of the agent (struct sweep_queue).
  */
 #ifndef AGENT_SWEEP_H
 #define AGENT_SWEEP_H
 
+#include "agent/budget.h"
 #include "agent/host.h"
 #include "agent/policy.h"
 #include "agent/resolver.h"
+#include "agent/tls.h"
 #include "common/loop.h"
 #include "proto/proto.h"
 
-#define SWEEP_IN_FLIGHT     1024  /* probes, over the whole agent */
 #define SWEEP_ENDPOINTS_MAX 65536 /* probes of one assignment; more are OUTCOME_OVER_BUDGET */
 
 struct sweep;
 
-/* Shared by all sweeps of one agent. */
-struct sweep_limits {
-    size_t in_flight;
-    struct sweep *waiting; /* sweeps with probes that wait for a slot */
+/* Sweeps whose endpoints wait for the budget, in turn; one for the whole agent. */
+struct sweep_queue {
+    struct sweep *first;
 };
 
 struct sweep_env {
@@ -29,7 +29,10 @@ struct sweep_env {
     struct resolver *resolver;
     const struct policy *policy;
     const struct host *host;
-    struct sweep_limits *limits;
+    struct budget *budget;
+    struct sweep_queue *queue;
+    struct tls *tls;
+    uint64_t rate_bytes_max; /* of a throughput check; 0: refused */
 };
 
 /* Rows are only valid during the call. */

@@ -198,6 +198,7 @@ static void take_pull(struct collector *collector, struct hub_ticket *ticket,
     mem_free(agent->got);
     agent->got = mem_dup(pull->got, pull->got_count * sizeof(*pull->got));
     agent->got_count = pull->got_count;
+    agent_set_counters(agent, pull->counters, pull->counter_count);
     give_work(collector, agent);
 }
 
@@ -281,6 +282,7 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
     const struct proto_report *report = &message->report;
     enum report_kind kind = runs_classify(&collector->runs, report);
     struct pending *pending;
+    struct agent *agent;
     int r;
 
     if (kind == REPORT_UNKNOWN) {
@@ -289,6 +291,9 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
         acknowledge(collector, ticket, report, "unknown");
         return;
     }
+    agent = registry_find(&collector->registry, report->instance);
+    if (agent && report->is_last)
+        agent_set_counters(agent, report->counters, report->counter_count);
     if (collector->pending_count == COLLECTOR_PENDING_MAX)
         commit(collector);
     r = store_begin(collector->store);

@@ -58,17 +58,36 @@ const char *expectation_name(enum expectation expected)
     return names[expected];
 }
 
+static void put_given(struct buf *out, const char *key, const char *value)
+{
+    if (!*value)
+        return;
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_json(out, value);
+}
+
 static void check_to_json(const struct fleet_check *check, struct buf *out)
 {
     buf_puts(out, "{\"name\":");
     buf_put_json(out, check->name);
     buf_puts(out, ",\"check\":");
     buf_put_json(out, check->type);
-    buf_printf(out, ",\"port\":%d,\"timeout\":%lld,\"path\":", check->port,
-               (long long)check->timeout_ms);
-    buf_put_json(out, check->path);
-    buf_puts(out, ",\"status\":");
-    buf_put_json(out, check->status);
+    buf_printf(out, ",\"port\":%d,\"timeout\":%lld", check->port, (long long)check->timeout_ms);
+    put_given(out, "path", check->path);
+    put_given(out, "status", check->status);
+    put_given(out, "method", check->method);
+    put_given(out, "host", check->host);
+    put_given(out, strcmp(check->type, "udp") == 0 ? "answer" : "body", check->match);
+    put_given(out, "send", check->send);
+    put_given(out, "grpc_service", check->health);
+    put_given(out, "server_name", check->server);
+    put_given(out, "alpn", check->alpn);
+    if (check->is_tls)
+        buf_puts(out, ",\"tls\":true");
+    if (check->is_unverified)
+        buf_puts(out, ",\"verify\":false");
+    if (check->rate_bytes)
+        buf_printf(out, ",\"throughput\":{\"bytes\":%lld}", (long long)check->rate_bytes);
     buf_putc(out, '}');
 }
 

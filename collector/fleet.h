@@ -24,11 +24,16 @@ enum expectation { EXPECT_ALLOW, EXPECT_DENY, EXPECT_OBSERVE };
 
 struct fleet_check {
     const char *name; /* unique within the service; the type unless the file names it */
-    const char *type; /* tcp, tls, http, grpc, udp, mysql, postgres or redis */
+    const char *type; /* tcp, tls, http, https, grpc, udp, mysql, postgres or redis */
     uint16_t port;    /* 0 with SRV: from the record */
-    const char *path;
-    const char *status;
     int64_t timeout_ms;
+    const char *path, *status, *method, *host; /* http; "" (method, host): the default */
+    const char *match;                         /* http: in the body; udp: in the answer; "": any */
+    const char *send;                          /* udp: the payload */
+    const char *health;                        /* grpc: the service asked about */
+    const char *server, *alpn;                 /* tls; "": the default */
+    bool is_tls, is_unverified;
+    int64_t rate_bytes; /* http: of a throughput check, 0: none */
 };
 
 struct fleet_service {

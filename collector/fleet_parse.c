@@ -10,125 +10,34 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TIMEOUT_MIN_MS  100
 #define DEFAULT_PATH    "/"
 #define DEFAULT_TIMEOUT 2000
 
-/* What a service's own keys may override. */
-struct settings {
-    const char *check, *path, *status, *record;
-    int64_t port, timeout_ms;
-};
-
-static const char *const check_types[] = {"tcp",   "tls",      "http",  "grpc", "udp",
-                                          "mysql", "postgres", "redis", "none"};
-/* The checks that agents of this version can do. */
-static const char *const probed_types[] = {"tcp", "http"};
-
-static void read_port(struct parser *parser, const yaml_node_t *node, int64_t *port)
-{
-    const char *text = parser_scalar(parser, node, "port");
-
-    if (text && !text_to_int(text, 1, 65535, port))
-        parser_fail(parser, node, "port is '%.60s'; expected a number from 1 to 65535", text);
-}
-
-static void read_timeout(struct parser *parser, const yaml_node_t *node, int64_t *timeout_ms)
-{
-    const char *text = parser_scalar(parser, node, "timeout");
-    int64_t ms;
-
-    if (!text)
-        return;
-    if (!text_to_duration_ms(text, &ms) || ms < TIMEOUT_MIN_MS || ms > PROTO_TIMEOUT_MAX)
-        parser_fail(parser, node,
-                    "timeout is '%.60s'; expected a duration from 100ms to 60s, such as 2s", text);
-    else
-        *timeout_ms = ms;
-}
-
-static void read_path(struct parser *parser, const yaml_node_t *node, const char **path)
-{
-    const char *text = parser_scalar(parser, node, "path");
-
-    if (!text)
-        return;
-    if (text[0] != '/' || strlen(text) > PROTO_PATH_MAX)
-        parser_fail(parser, node,
-                    "path is '%.60s'; expected it to begin with '/', at most %d bytes", text,
-                    PROTO_PATH_MAX);
-    else if (strcspn(text, " \t\r\n\x7f") != strlen(text))
-        parser_fail(parser, node,
-                    "path holds a space or control character; write %%20 for a space");
-    else
-        *path = parser_keep(parser, text);
-}
-
-static void read_status(struct parser *parser, const yaml_node_t *node, const char **status)
-{
-    CLEANUP_BUF struct buf set = BUF_INIT(127);
-    const yaml_node_item_t *item;
-    const char *text;
-
-    if (node->type != YAML_SEQUENCE_NODE) {
-        text = parser_scalar(parser, node, "status");
-        buf_puts(&set, text ? text : "200");
-    } else {
-        for (item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
-            text = parser_scalar(parser, parser_node(parser, *item), "a status");
-            buf_printf(&set, "%s%s", set.length ? "," : "", text ? text : "200");
-        }
-    }
-    if (buf_is_full(&set) || !status_set_is_valid(buf_text(&set)))
-        parser_fail(
-            parser, node,
-            "status is '%.60s'; expected a status, a range or a list, such as 200-299 or [200, "
-            "404]",
-            buf_text(&set));
-    else
-        *status = parser_keep(parser, buf_text(&set));
-}
-
 static const char *const records[] = {"A", "SRV"};
 
-/* The keys that defaults, services and checks share. False: none of them. */
-static bool read_setting(struct parser *parser, const char *key, const yaml_node_t *value,
-                         struct settings *settings)
-{
-    if (strcmp(key, "check") == 0)
-        settings->check =
-            parser_one_of(parser, value, "check", check_types, ARRAY_SIZE(check_types));
-    else if (strcmp(key, "port") == 0)
-        read_port(parser, value, &settings->port);
-    else if (strcmp(key, "path") == 0)
-        read_path(parser, value, &settings->path);
-    else if (strcmp(key, "status") == 0)
-        read_status(parser, value, &settings->status);
-    else if (strcmp(key, "timeout") == 0)
-        read_timeout(parser, value, &settings->timeout_ms);
-    else
-        return false;
-    return true;
-}
+/* What a service's own keys may override. */
+struct defaults {
+    struct check_settings settings;
+    const char *record;
+};
 
 static void on_default(struct parser *parser, const char *key, const yaml_node_t *key_node,
                        const yaml_node_t *value, void *ctx)
 {
-    static const char *const known[] = {"check", "port", "path", "status", "timeout", "record"};
-    struct settings *settings = ctx;
+    static const char *const others[] = {"record"};
+    struct defaults *defaults = ctx;
 
-    if (read_setting(parser, key, value, settings))
-        return;
     if (strcmp(key, "record") == 0)
-        settings->record = parser_one_of(parser, value, "record", records, ARRAY_SIZE(records));
-    else
-        parser_unknown_key(parser, key_node, key, "defaults", known, ARRAY_SIZE(known));
+        defaults->record = parser_one_of(parser, value, "record", records, ARRAY_SIZE(records));
+    else if (!parser_read_setting(parser, key, key_node, value, &defaults->settings))
+        parser_unknown_setting(parser, key_node, key, "defaults", others, ARRAY_SIZE(others));
 }
 
 /* ---- services ---- */
 
 struct service_keys {
-    struct settings settings;
+    struct check_settings settings;
+    const char *record;
     struct fleet_service *service;
     const yaml_node_t *checks, *names;
     const yaml_node_t *single; /* a key that belongs to a single check */
@@ -168,8 +77,7 @@ static void read_name_list(struct parser *parser, const yaml_node_t *node,
 static void on_service_key(struct parser *parser, const char *key, const yaml_node_t *key_node,
                            const yaml_node_t *value, void *ctx)
 {
-    static const char *const known[] = {"names", "record", "check",   "checks", "port",
-                                        "path",  "status", "timeout", "agents"};
+    static const char *const others[] = {"names", "record", "checks", "agents"};
     static const char *const agents[] = {"expected", "none"};
     struct service_keys *keys = ctx;
 
@@ -179,55 +87,38 @@ static void on_service_key(struct parser *parser, const char *key, const yaml_no
         keys->names = value;
         read_name_list(parser, value, keys->service);
     } else if (strcmp(key, "record") == 0) {
-        keys->settings.record =
-            parser_one_of(parser, value, "record", records, ARRAY_SIZE(records));
+        keys->record = parser_one_of(parser, value, "record", records, ARRAY_SIZE(records));
     } else if (strcmp(key, "agents") == 0) {
         const char *word = parser_one_of(parser, value, "agents", agents, ARRAY_SIZE(agents));
         keys->service->has_agents = !word || strcmp(word, "none") != 0;
-    } else if (read_setting(parser, key, value, &keys->settings)) {
+    } else if (parser_read_setting(parser, key, key_node, value, &keys->settings)) {
         if (strcmp(key, "check") == 0)
             keys->single = key_node;
     } else {
-        parser_unknown_key(parser, key_node, key, "a service", known, ARRAY_SIZE(known));
+        parser_unknown_setting(parser, key_node, key, "a service", others, ARRAY_SIZE(others));
     }
 }
 
-static bool is_probed(const char *type)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(probed_types); i++)
-        if (strcmp(probed_types[i], type) == 0)
-            return true;
-    return false;
-}
-
 static void add_check(struct parser *parser, const yaml_node_t *node, struct fleet_service *service,
-                      const char *name, const struct settings *settings)
+                      const char *name, const struct check_settings *settings)
 {
     struct fleet_check *check = &service->checks[service->check_count];
     bool is_srv = strcmp(service->record, "SRV") == 0;
 
-    *check = (struct fleet_check){
-        .name = name,
-        .type = settings->check,
-        .port = is_srv ? 0 : (uint16_t)settings->port,
-        .path = settings->path,
-        .status = settings->status,
-        .timeout_ms = settings->timeout_ms,
-    };
+    *check = settings->check;
+    check->name = name;
     service->check_count++;
-    if (!is_srv && !settings->port)
+    parser_judge_settings(parser, settings);
+    if (!is_srv && !check->port)
         parser_fail(parser, node, "service '%s' has no port: give 'port', or 'record: SRV'",
                     service->name);
+    if (is_srv)
+        check->port = 0;
     for (size_t i = 0; i + 1 < service->check_count; i++)
         if (strcmp(service->checks[i].name, name) == 0)
             parser_fail(parser, node,
                         "service '%s' has two checks named '%.60s'; give each a 'name'",
                         service->name, name);
-    if (!is_probed(check->type))
-        parser_warn(
-            parser, node,
-            "agents of this version cannot do '%s' checks: '%s' will be probe-error (they do %s)",
-            check->type, service->name, parser_list_of(probed_types, ARRAY_SIZE(probed_types)));
     if (check->port == FLEET_MYSQL_PORT && strcmp(check->type, "tcp") == 0)
         parser_warn(
             parser, node,
@@ -237,21 +128,21 @@ static void add_check(struct parser *parser, const yaml_node_t *node, struct fle
 }
 
 struct check_keys {
-    struct settings settings;
+    struct check_settings settings;
     const char *name;
 };
 
 static void on_check_key(struct parser *parser, const char *key, const yaml_node_t *key_node,
                          const yaml_node_t *value, void *ctx)
 {
-    static const char *const known[] = {"name", "check", "port", "path", "status", "timeout"};
+    static const char *const others[] = {"name"};
     struct check_keys *keys = ctx;
     const char *text;
 
-    if (read_setting(parser, key, value, &keys->settings))
+    if (parser_read_setting(parser, key, key_node, value, &keys->settings))
         return;
     if (strcmp(key, "name") != 0) {
-        parser_unknown_key(parser, key_node, key, "a check", known, ARRAY_SIZE(known));
+        parser_unknown_setting(parser, key_node, key, "a check", others, ARRAY_SIZE(others));
         return;
     }
     text = parser_scalar(parser, value, "name");
@@ -285,19 +176,20 @@ static void read_checks(struct parser *parser, const struct service_keys *keys)
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item = parser_node(parser, list->data.sequence.items.start[i]);
         struct check_keys check = {.settings = keys->settings};
+        memset(check.settings.given, 0, sizeof(check.settings.given));
         if (!parser_is_mapping(parser, item, "a check"))
             continue;
         parser_each_key(parser, item, on_check_key, &check);
-        if (check.settings.check && strcmp(check.settings.check, "none") == 0)
+        if (check.settings.check.type && strcmp(check.settings.check.type, "none") == 0)
             parser_fail(parser, item, "'none' is no check to list; give the service 'check: none'");
-        else if (check.settings.check)
-            add_check(parser, item, service, check.name ? check.name : check.settings.check,
+        else if (check.settings.check.type)
+            add_check(parser, item, service, check.name ? check.name : check.settings.check.type,
                       &check.settings);
     }
 }
 
 struct services_ctx {
-    struct settings defaults;
+    struct defaults defaults;
     const char *namespace;
 };
 
@@ -336,9 +228,12 @@ static void on_service(struct parser *parser, const char *key, const yaml_node_t
     const struct services_ctx *services = ctx;
     struct fleet *fleet = parser->fleet;
     struct fleet_service *service = &fleet->services[fleet->service_count];
-    struct service_keys keys = {.settings = services->defaults, .service = service};
+    struct service_keys keys = {.settings = services->defaults.settings,
+                                .record = services->defaults.record,
+                                .service = service};
     bool is_empty = value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0;
 
+    memset(keys.settings.given, 0, sizeof(keys.settings.given));
     if (!is_service_name(key)) {
         parser_fail(parser, key_node,
                     "'%.60s' is not a service name; expected letters, digits, '-', '_' and '.'",
@@ -351,12 +246,12 @@ static void on_service(struct parser *parser, const char *key, const yaml_node_t
         return;
     if (!is_empty)
         parser_each_key(parser, value, on_service_key, &keys);
-    service->record = keys.settings.record ? keys.settings.record : "A";
+    service->record = keys.record ? keys.record : "A";
     if (keys.checks) {
         read_checks(parser, &keys);
-    } else if (keys.settings.check && strcmp(keys.settings.check, "none") != 0) {
+    } else if (keys.settings.check.type && strcmp(keys.settings.check.type, "none") != 0) {
         service->checks = arena_alloc(&fleet->arena, 1, sizeof(*service->checks));
-        add_check(parser, key_node, service, keys.settings.check, &keys.settings);
+        add_check(parser, key_node, service, keys.settings.check.type, &keys.settings);
     }
     if (!keys.names)
         default_name(parser, key_node, service, services->namespace);
@@ -404,10 +299,17 @@ static void read_services(struct parser *parser, const struct sections *sections
                           const yaml_node_t *root)
 {
     struct services_ctx services = {
-        .defaults = {.status = STATUS_SET_DEFAULT,
-                     .path = DEFAULT_PATH,
-                     .timeout_ms = DEFAULT_TIMEOUT,
-                     .check = "tcp"},
+        .defaults.settings.check = {.type = "tcp",
+                                    .status = STATUS_SET_DEFAULT,
+                                    .path = DEFAULT_PATH,
+                                    .timeout_ms = DEFAULT_TIMEOUT,
+                                    .method = "",
+                                    .host = "",
+                                    .match = "",
+                                    .send = "",
+                                    .health = "",
+                                    .server = "",
+                                    .alpn = ""},
     };
     size_t count;
 

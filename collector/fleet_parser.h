@@ -1,7 +1,7 @@
 /* fleet_parser: a YAML document as it is read: its nodes, and messages that say where and what.
  *
- * Internal to the reader of fleet files: fleet_parse.c (services) and fleet_expect.c
- * (expectations).
+ * Internal to the reader of fleet files: fleet_parse.c (services), fleet_check.c (what a check may
+ * say) and fleet_expect.c (expectations).
  */
 #ifndef COLLECTOR_FLEET_PARSER_H
 #define COLLECTOR_FLEET_PARSER_H
@@ -52,6 +52,26 @@ const char *parser_keep(struct parser *parser, const char *text);
 /* "; did you mean 'x'?" or ""; and "a, b, c". Valid until the next call. */
 const char *parser_suggest(const char *word, const char *const *candidates, size_t count);
 const char *parser_list_of(const char *const *words, size_t count);
+
+/* ---- fleet_check.c ---- */
+
+#define SETTINGS_MAX 32
+
+/* The keys that defaults, services and checks share. */
+struct check_settings {
+    struct fleet_check check;               /* without a name */
+    const yaml_node_t *given[SETTINGS_MAX]; /* where each key stood, by its place in the table */
+};
+
+/* False: none of these keys. */
+bool parser_read_setting(struct parser *parser, const char *key, const yaml_node_t *key_node,
+                         const yaml_node_t *value, struct check_settings *settings);
+/* Says that `key` is neither one of them nor one of `others`. */
+void parser_unknown_setting(struct parser *parser, const yaml_node_t *node, const char *key,
+                            const char *where, const char *const *others, size_t count);
+/* Once all keys of a check are read: those that its type does not look at, and what does not fit
+ * together. */
+void parser_judge_settings(struct parser *parser, const struct check_settings *settings);
 
 /* fleet_expect.c: the `expect` section (NULL: none), once the services are known. */
 void parser_read_expect(struct parser *parser, const yaml_node_t *expect);

@@ -24,7 +24,7 @@ static const char *const state_names[] = {
 
 /* What the rows of one cell add up to, while they are read. */
 struct tally {
-    uint32_t passed, failed, ours, self, skipped;
+    uint32_t passed, failed, ours, self, skipped, proxied;
     uint32_t departed;                      /* sources that left without a row here */
     uint32_t leaks, closed, open_questions; /* under deny */
 };
@@ -80,9 +80,18 @@ static int by_endpoint_and_failure(const void *a, const void *b)
     return order ? order : (int)x->status - (int)y->status;
 }
 
+/* The task's own Service Connect proxy (127.255.0.0/16): it takes every connection, whatever
+ * becomes of the one behind it. */
+static bool is_proxy(const struct matrix_row *row)
+{
+    return strncmp(row->address, "127.255.", 8) == 0;
+}
+
 /* The TCP handshake was completed: whatever came later, a SYN-ACK came back. */
 static bool has_connected(const struct matrix_row *row)
 {
+    if (is_proxy(row))
+        return row->outcome == OUTCOME_OK;
     return row->outcome == OUTCOME_OK ||
            (row->phase > PHASE_CONNECT &&
             outcome_class((enum proto_outcome)row->outcome) == OUTCOME_IS_FAILURE);
@@ -161,6 +170,7 @@ static void tally_row(struct builder *builder, const struct matrix_row *row, boo
     case OUTCOME_IS_NEUTRAL:
         tally->self += row->outcome == OUTCOME_SELF;
         tally->skipped += row->outcome == OUTCOME_SKIPPED;
+        tally->proxied += row->outcome == OUTCOME_PROXY;
         return;
     }
     if (class != OUTCOME_IS_OURS)
@@ -204,8 +214,8 @@ static enum cell_state state_without_attempts(const struct tally *tally,
 {
     if (tally->ours)
         return CELL_PROBE_ERROR;
-    /* Only its own address resolved, though it has siblings. */
-    if (tally->self)
+    /* Only its own address resolved, though it has siblings; or only its own proxy answered. */
+    if (tally->self || tally->proxied)
         return CELL_UNPROVEN;
     if (tally->skipped)
         return CELL_SKIPPED;
@@ -220,7 +230,7 @@ static enum cell_state state_when_denied(const struct tally *tally)
         return CELL_LEAK;
     if (tally->ours)
         return CELL_PROBE_ERROR;
-    return tally->open_questions ? CELL_UNPROVEN : CELL_DENIED;
+    return tally->open_questions || tally->proxied ? CELL_UNPROVEN : CELL_DENIED;
 }
 
 static enum cell_state judge(const struct tally *tally, const struct matrix_cell *cell)
@@ -231,7 +241,9 @@ static enum cell_state judge(const struct tally *tally, const struct matrix_cell
         return state_when_denied(tally);
     if (tally->failed)
         return tally->passed ? CELL_PARTIAL : CELL_FAIL;
-    return tally->ours ? CELL_PROBE_ERROR : CELL_OK;
+    if (tally->ours)
+        return CELL_PROBE_ERROR;
+    return tally->proxied ? CELL_UNPROVEN : CELL_OK;
 }
 
 static int by_count(const void *a, const void *b)

@@ -1,6 +1,7 @@
 #include "collector/registry.h"
 
 #include "common/mem.h"
+#include "common/text.h"
 
 #include <assert.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static struct agent *record_of(const struct proto_hello *hello)
     agent->resolvers = keep_list(arena, hello->resolvers, hello->resolver_count);
     agent->resolver_count = hello->resolver_count;
     agent->checks = keep_list(arena, hello->checks, hello->check_count);
+    agent->dns_rate = hello->dns_rate ? hello->dns_rate : PROTO_DNS_RATE / 2;
     agent->check_count = hello->check_count;
     /* 0x1f cannot be in a name: control characters do not arrive. */
     agent->place =
@@ -153,6 +155,18 @@ bool agent_is_live(const struct agent *agent)
 bool agent_is_expected(const struct agent *agent, uint64_t now_us)
 {
     return agent->link || now_us - agent->change_us < REGISTRY_LOST_MS * 1000ULL;
+}
+
+void agent_set_counters(struct agent *agent, const struct proto_counter *counters, size_t count)
+{
+    agent->counter_count = 0;
+    for (size_t i = 0; i < count && i < PROTO_COUNTERS_MAX; i++) {
+        struct registry_counter *counter = &agent->counters[agent->counter_count];
+        if (!text_copy(counter->name, sizeof(counter->name), counters[i].name))
+            continue;
+        counter->count = counters[i].count;
+        agent->counter_count++;
+    }
 }
 
 void registry_deinit(struct registry *registry)

@@ -17,11 +17,20 @@
 #define REGISTRY_EXPIRE_MS  120000
 #define REGISTRY_LOST_MS    15000 /* lost for longer: not planned into a run any more */
 
+/* How often one of an agent's own limits held. */
+struct registry_counter {
+    char name[33];
+    int64_t count;
+};
+
 struct agent {
     const char *cluster, *service, *task, *instance, *version, *zone, *mode, *revision;
     const char **addresses, **resolvers, **checks;
     size_t address_count, resolver_count, check_count;
-    struct arena arena; /* owns the above */
+    struct arena arena;                                   /* owns the above */
+    int64_t dns_rate;                                     /* names a second */
+    struct registry_counter counters[PROTO_COUNTERS_MAX]; /* as it last told */
+    size_t counter_count;
 
     uint32_t link;          /* of the hub; 0 while lost */
     uint64_t since_us;      /* first hello of this instance */
@@ -64,6 +73,9 @@ struct agent *registry_expire(struct registry *registry, uint64_t now_us);
 bool agent_is_live(const struct agent *agent);
 /* Live, or lost so shortly that it may be on its way back. */
 bool agent_is_expected(const struct agent *agent, uint64_t now_us);
+
+/* Takes over what an agent says of its limits. */
+void agent_set_counters(struct agent *agent, const struct proto_counter *counters, size_t count);
 
 void registry_deinit(struct registry *registry);
 

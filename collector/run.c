@@ -149,6 +149,16 @@ static void fill_target(const struct run *run, const struct run_source *source, 
         .is_sibling = run->fleet->columns[column].service == source->service,
         .path = check->path,
         .status = check->status,
+        .is_tls = check->is_tls,
+        .is_unverified = check->is_unverified,
+        .server = check->server,
+        .alpn = check->alpn,
+        .method = check->method,
+        .host = check->host,
+        .match = check->match,
+        .send = check->send,
+        .health = check->health,
+        .rate_bytes = check->rate_bytes,
     };
 }
 

@@ -60,6 +60,7 @@ struct run {
     struct matrix_row *rows;
     size_t row_count, row_capacity;
     uint64_t deadline_us;
+    int64_t names_per_second; /* that its slowest agent resolves */
     struct arena arena;
 };
 

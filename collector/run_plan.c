@@ -13,7 +13,9 @@ static size_t target_bytes(const struct fleet *fleet, size_t column)
 {
     const struct fleet_service *service = fleet_column_service(fleet, column);
     const struct fleet_check *check = fleet_column_check(fleet, column);
-    size_t bytes = 64 + strlen(check->path) + strlen(check->status);
+    size_t bytes = 128 + strlen(check->path) + strlen(check->status) + strlen(check->server) +
+                   strlen(check->alpn) + strlen(check->host) + 2 * strlen(check->match) +
+                   2 * strlen(check->send) + strlen(check->health);
 
     for (size_t i = 0; i < service->name_count; i++)
         bytes += strlen(service->names[i]) + 3;
@@ -50,6 +52,8 @@ static void add_sources(struct run *run, const struct agent *agent, size_t servi
         take_columns(run, &source, &column);
         if (!source.column_count)
             continue;
+        if (!run->names_per_second || agent->dns_rate < run->names_per_second)
+            run->names_per_second = agent->dns_rate;
         mem_grow(&run->sources, run->source_count, capacity, sizeof(*run->sources));
         run->sources[run->source_count++] = source;
     }
@@ -100,7 +104,8 @@ static int plan_sources(struct runs *runs, struct run *run, const struct run_req
     return r;
 }
 
-/* What the slowest task needs: its names at the agents' DNS rate, then the longest time-out. */
+/* What the slowest task needs: its names at its DNS rate, then the longest time-out, with as many
+ * probes a second as an agent starts, should each name have eight addresses. */
 static int64_t needed_ms(const struct run *run)
 {
     int64_t timeout_ms = 0, names = 0;
@@ -110,7 +115,8 @@ static int64_t needed_ms(const struct run *run)
         timeout_ms = ms > timeout_ms ? ms : timeout_ms;
         names += (int64_t)fleet_column_service(run->fleet, c)->name_count;
     }
-    return timeout_ms + PROTO_DNS_MS + names * 2 * 1000 / PROTO_DNS_RATE + RUN_SLACK_MS;
+    return timeout_ms + PROTO_DNS_MS + RUN_SLACK_MS + names * 8 * 1000 / PROTO_PROBE_RATE +
+           (run->names_per_second ? names * 1000 / run->names_per_second : 0);
 }
 
 static char *scope_json(const struct run_request *request)

@@ -76,17 +76,23 @@ static const char *const statements[STATEMENT_COUNT] = {
     [LIST_CELLS] = "SELECT source, column, json FROM cell WHERE run = ? ORDER BY source, column",
     [PUT_BATCH] = "INSERT OR IGNORE INTO batch (assignment, batch, last, dropped) "
                   "VALUES (?, ?, ?, ?)",
-    [PUT_PROBE] = "INSERT INTO probe VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [PUT_RESOLUTION] = "INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_PROBE] = "INSERT INTO probe VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                  "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_RESOLUTION] = "INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                       "?, ?, ?, ?, ?, ?, ?)",
     [LIST_PROBES] =
         "SELECT assignment, column, name, address, port, phase, outcome, error, local, resolve_us, "
-        "connect_us, tls_us, exchange_us, status, detail FROM probe WHERE late = 0 AND assignment "
+        "connect_us, tls_us, exchange_us, status, detail, via, bytes_out, bytes_in, retransmits, "
+        "rtt_us, mss, pmtu, icmp_type, icmp_code, icmp_from, rate, tls_version, alpn, resumed, "
+        "verify, valid_days, chain FROM probe WHERE late = 0 AND assignment "
         "IN (SELECT id FROM assignment WHERE run = ?1) AND (?2 < 0 OR column = ?2) "
         "ORDER BY assignment, column, name, address, port",
     [LIST_RESOLUTIONS] =
-        "SELECT assignment, name, type, outcome, rcode, ttl_s, time_us, resolver, answers "
+        "SELECT assignment, name, type, outcome, rcode, ttl_s, time_us, resolver, answers, asked, "
+        "chain, tries, truncated, tcp, superseded, reference "
         "FROM resolution WHERE late = 0 AND assignment IN "
-        "(SELECT id FROM assignment WHERE run = ?) ORDER BY assignment, name, type",
+        "(SELECT id FROM assignment WHERE run = ?) "
+        "ORDER BY assignment, name, type, reference, rowid",
 };
 
 struct store {
@@ -592,22 +598,33 @@ void store_rollback(struct store *store)
 static int put_probe(struct store *store, int64_t assignment, const struct proto_probe *row,
                      bool is_late)
 {
+    CLEANUP_BUF struct buf chain = BUF_INIT(PROTO_MESSAGE_MAX);
+
+    buf_put_json_list(&chain, row->chain, row->chain_count);
     return finish(store,
-                  bind(store, PUT_PROBE, "iissiisisiiiiisi", assignment, row->target, row->name,
-                       row->address, row->port, (int64_t)row->phase, outcome_name(row->outcome),
-                       row->error, row->local, row->resolve_us, row->connect_us, row->tls_us,
-                       row->exchange_us, row->status, row->detail, (int64_t)is_late));
+                  bind(store, PUT_PROBE, "iissiisisiiiiisisiiiiiiiisissiiis", assignment,
+                       row->target, row->name, row->address, row->port, (int64_t)row->phase,
+                       outcome_name(row->outcome), row->error, row->local, row->resolve_us,
+                       row->connect_us, row->tls_us, row->exchange_us, row->status, row->detail,
+                       (int64_t)is_late, row->via, row->bytes_out, row->bytes_in, row->retransmits,
+                       row->rtt_us, row->mss, row->pmtu, row->icmp_type, row->icmp_code,
+                       row->icmp_from, row->rate, row->tls_version, row->alpn,
+                       (int64_t)row->is_resumed, row->verify, row->valid_days, buf_text(&chain)));
 }
 
 static int put_resolution(struct store *store, int64_t assignment,
                           const struct proto_resolution *row, bool is_late)
 {
-    CLEANUP_BUF struct buf answers = BUF_INIT(PROTO_MESSAGE_MAX);
+    CLEANUP_BUF struct buf answers = BUF_INIT(PROTO_MESSAGE_MAX), chain = answers;
 
     buf_put_json_list(&answers, row->answers, row->answer_count);
-    return finish(store, bind(store, PUT_RESOLUTION, "isssiiissi", assignment, row->name, row->type,
-                              outcome_name(row->outcome), row->rcode, row->ttl_s, row->time_us,
-                              row->resolver, buf_text(&answers), (int64_t)is_late));
+    buf_put_json_list(&chain, row->chain, row->chain_count);
+    return finish(store, bind(store, PUT_RESOLUTION, "isssiiississiiiii", assignment, row->name,
+                              row->type, outcome_name(row->outcome), row->rcode, row->ttl_s,
+                              row->time_us, row->resolver, buf_text(&answers), (int64_t)is_late,
+                              row->asked, buf_text(&chain), row->tries, (int64_t)row->is_truncated,
+                              (int64_t)row->is_tcp, (int64_t)row->is_superseded,
+                              (int64_t)row->is_reference));
 }
 
 int store_put_report(struct store *store, const struct proto_report *report, bool is_late)
@@ -624,6 +641,27 @@ int store_put_report(struct store *store, const struct proto_report *report, boo
     return r;
 }
 
+/* A column that holds a JSON list of strings: the list, and its strings, which live as long. */
+static cJSON *json_list_at(sqlite3_stmt *statement, int column)
+{
+    const char *text = text_at(statement, column);
+
+    return json_parse(text, strlen(text), 2, NULL);
+}
+
+static size_t strings_of(const cJSON *list, const char **out, size_t max)
+{
+    const cJSON *item;
+    size_t count = 0;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        if (cJSON_IsString(item) && count < max)
+            out[count++] = item->valuestring;
+    }
+    return count;
+}
+
 struct probe_sink {
     store_probe_fn fn;
     void *ctx;
@@ -632,6 +670,8 @@ struct probe_sink {
 static void on_probe(sqlite3_stmt *statement, void *sink_pointer)
 {
     const struct probe_sink *sink = sink_pointer;
+    const char *chain[PROTO_CHAIN_MAX];
+    CLEANUP_JSON cJSON *chain_list = json_list_at(statement, 31);
     struct proto_probe row = {
         .target = sqlite3_column_int64(statement, 1),
         .name = text_at(statement, 2),
@@ -647,6 +687,24 @@ static void on_probe(sqlite3_stmt *statement, void *sink_pointer)
         .exchange_us = sqlite3_column_int64(statement, 12),
         .status = sqlite3_column_int64(statement, 13),
         .detail = text_at(statement, 14),
+        .via = text_at(statement, 15),
+        .bytes_out = sqlite3_column_int64(statement, 16),
+        .bytes_in = sqlite3_column_int64(statement, 17),
+        .retransmits = sqlite3_column_int64(statement, 18),
+        .rtt_us = sqlite3_column_int64(statement, 19),
+        .mss = sqlite3_column_int64(statement, 20),
+        .pmtu = sqlite3_column_int64(statement, 21),
+        .icmp_type = sqlite3_column_int64(statement, 22),
+        .icmp_code = sqlite3_column_int64(statement, 23),
+        .icmp_from = text_at(statement, 24),
+        .rate = sqlite3_column_int64(statement, 25),
+        .tls_version = text_at(statement, 26),
+        .alpn = text_at(statement, 27),
+        .is_resumed = sqlite3_column_int(statement, 28),
+        .verify = sqlite3_column_int64(statement, 29),
+        .valid_days = sqlite3_column_int64(statement, 30),
+        .chain = chain,
+        .chain_count = strings_of(chain_list, chain, PROTO_CHAIN_MAX),
     };
 
     sink->fn(sink->ctx, sqlite3_column_int64(statement, 0), &row);
@@ -666,9 +724,9 @@ struct resolution_sink {
 static void on_resolution(sqlite3_stmt *statement, void *sink_pointer)
 {
     const struct resolution_sink *sink = sink_pointer;
-    const char *text = text_at(statement, 8);
-    CLEANUP_JSON cJSON *list = json_parse(text, strlen(text), 2, NULL);
-    const char *answers[PROTO_ANSWERS_MAX];
+    CLEANUP_JSON cJSON *answer_list = json_list_at(statement, 8);
+    CLEANUP_JSON cJSON *chain_list = json_list_at(statement, 10);
+    const char *answers[PROTO_ANSWERS_MAX], *chain[PROTO_CHAIN_MAX];
     struct proto_resolution row = {
         .name = text_at(statement, 1),
         .type = text_at(statement, 2),
@@ -678,14 +736,17 @@ static void on_resolution(sqlite3_stmt *statement, void *sink_pointer)
         .time_us = sqlite3_column_int64(statement, 6),
         .resolver = text_at(statement, 7),
         .answers = answers,
+        .answer_count = strings_of(answer_list, answers, PROTO_ANSWERS_MAX),
+        .asked = text_at(statement, 9),
+        .chain = chain,
+        .chain_count = strings_of(chain_list, chain, PROTO_CHAIN_MAX),
+        .tries = sqlite3_column_int64(statement, 11),
+        .is_truncated = sqlite3_column_int(statement, 12),
+        .is_tcp = sqlite3_column_int(statement, 13),
+        .is_superseded = sqlite3_column_int(statement, 14),
+        .is_reference = sqlite3_column_int(statement, 15),
     };
-    const cJSON *item;
 
-    cJSON_ArrayForEach(item, list)
-    {
-        if (cJSON_IsString(item) && row.answer_count < PROTO_ANSWERS_MAX)
-            answers[row.answer_count++] = item->valuestring;
-    }
     sink->fn(sink->ctx, sqlite3_column_int64(statement, 0), &row);
 }
 

@@ -56,6 +56,32 @@ static const char *const store_migrations[] = {
     "CREATE TABLE cell ("
     " run INTEGER NOT NULL REFERENCES run, source INTEGER NOT NULL, column INTEGER NOT NULL,"
     " json TEXT NOT NULL, PRIMARY KEY (run, source, column)) WITHOUT ROWID;",
+
+    "ALTER TABLE probe ADD via TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE probe ADD bytes_out INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD bytes_in INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD retransmits INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD rtt_us INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD mss INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD pmtu INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD icmp_type INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD icmp_code INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD icmp_from TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE probe ADD rate INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD tls_version TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE probe ADD alpn TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE probe ADD resumed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD verify INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD valid_days INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD chain TEXT NOT NULL DEFAULT '[]';" /* JSON list */
+
+    "ALTER TABLE resolution ADD asked TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE resolution ADD chain TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE resolution ADD tries INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE resolution ADD truncated INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE resolution ADD tcp INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE resolution ADD superseded INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE resolution ADD reference INTEGER NOT NULL DEFAULT 0;",
 };
 
 #endif

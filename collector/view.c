@@ -82,6 +82,17 @@ void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t erro
         [OUTCOME_RESET] = "connection reset",
         [OUTCOME_CLOSED] = "connected; closed without an answer",
         [OUTCOME_BAD_REPLY] = "the answer was not the expected protocol",
+        [OUTCOME_BAD_CONTENT] = "the answer does not hold what is expected",
+        [OUTCOME_NOT_SERVING] = "it answers, and says that it does not serve",
+        [OUTCOME_TLS_EXPIRED] = "the certificate has expired",
+        [OUTCOME_TLS_NOT_YET] = "the certificate is not valid yet",
+        [OUTCOME_TLS_NAME] = "the certificate is for another name",
+        [OUTCOME_TLS_UNTRUSTED] = "the certificate comes from a CA that is not trusted here",
+        [OUTCOME_TLS_CLIENT_CERT] = "the server wants a client certificate, or another one",
+        [OUTCOME_TLS_PLAIN] = "the peer does not speak TLS",
+        [OUTCOME_TLS_EXPECTED] = "the peer expects TLS",
+        [OUTCOME_TLS_ERROR] = "the TLS handshake failed",
+        [OUTCOME_PROXY] = "only the task's own proxy answered",
         [OUTCOME_LOCAL_ROUTE] = "the source's own routing or firewall refused",
         [OUTCOME_SELF] = "its own address",
         [OUTCOME_SKIPPED] = "address family without a source address",
@@ -332,6 +343,42 @@ static const char *task_of(const struct pair *pair, int64_t assignment)
     return NULL;
 }
 
+static void put_kernel_facts(struct buf *out, const struct proto_probe *probe)
+{
+    put_int(out, "bytes_out", probe->bytes_out);
+    put_int(out, "bytes_in", probe->bytes_in);
+    put_int(out, "retransmits", probe->retransmits);
+    put_ms(out, "rtt", probe->rtt_us ? probe->rtt_us : -1);
+    put_int(out, "mss", probe->mss);
+    put_int(out, "pmtu", probe->pmtu);
+    if (*probe->icmp_from) {
+        buf_printf(out, ",\"icmp\":{\"type\":%lld,\"code\":%lld", (long long)probe->icmp_type,
+                   (long long)probe->icmp_code);
+        put_text(out, "from", probe->icmp_from);
+        buf_putc(out, '}');
+    } else {
+        buf_puts(out, ",\"icmp\":null");
+    }
+    if (probe->rate)
+        put_int(out, "rate", probe->rate);
+}
+
+static void put_tls_session(struct buf *out, const struct proto_probe *probe)
+{
+    if (!*probe->tls_version) {
+        buf_puts(out, ",\"tls_session\":null");
+        return;
+    }
+    buf_puts(out, ",\"tls_session\":{\"version\":");
+    buf_put_json(out, probe->tls_version);
+    put_text(out, "alpn", probe->alpn);
+    buf_printf(out, ",\"resumed\":%s", probe->is_resumed ? "true" : "false");
+    put_int(out, "verify", probe->verify);
+    put_int(out, "valid_days", probe->valid_days);
+    put_list(out, "chain", probe->chain, probe->chain_count);
+    buf_putc(out, '}');
+}
+
 static void put_probe(void *ctx, int64_t assignment, const struct proto_probe *probe)
 {
     struct pair *pair = ctx;
@@ -352,6 +399,9 @@ static void put_probe(void *ctx, int64_t assignment, const struct proto_probe *p
     put_ms(out, "tls", probe->tls_us);
     put_ms(out, "exchange", probe->exchange_us);
     put_text(out, "detail", probe->detail);
+    put_text(out, "via", *probe->via ? probe->via : *probe->address ? "dns" : "");
+    put_kernel_facts(out, probe);
+    put_tls_session(out, probe);
     buf_putc(out, '}');
 }
 
@@ -369,7 +419,7 @@ static void put_resolution(void *ctx, int64_t assignment, const struct proto_res
     struct buf *out = pair->out;
     const char *task = task_of(pair, assignment);
 
-    if (!task || !is_name_of(pair, row->name))
+    if (!task || !is_name_of(pair, *row->asked ? row->asked : row->name))
         return;
     buf_puts(out, pair->count++ ? ",{" : "{");
     buf_puts(out, "\"name\":");
@@ -382,7 +432,12 @@ static void put_resolution(void *ctx, int64_t assignment, const struct proto_res
     put_ms(out, "time", row->time_us);
     put_text(out, "resolver", row->resolver);
     put_list(out, "answers", row->answers, row->answer_count);
-    buf_putc(out, '}');
+    put_text(out, "asked", *row->asked ? row->asked : row->name);
+    put_list(out, "chain", row->chain, row->chain_count);
+    put_int(out, "tries", row->tries);
+    buf_printf(out, ",\"truncated\":%s,\"tcp\":%s,\"superseded\":%s,\"reference\":%s}",
+               row->is_truncated ? "true" : "false", row->is_tcp ? "true" : "false",
+               row->is_superseded ? "true" : "false", row->is_reference ? "true" : "false");
 }
 
 struct cell_wanted {
@@ -472,6 +527,18 @@ static int by_service_and_task(const struct agent *a, const struct agent *b)
     return order ? order : strcmp(a->task, b->task);
 }
 
+/* Refusals and waits of the agent's own limits, by their names. */
+static void put_counters(struct buf *out, const struct agent *agent)
+{
+    buf_puts(out, ",\"limits\":{");
+    for (size_t i = 0; i < agent->counter_count; i++) {
+        buf_puts(out, i ? "," : "");
+        buf_put_json(out, agent->counters[i].name);
+        buf_printf(out, ":%lld", (long long)agent->counters[i].count);
+    }
+    buf_putc(out, '}');
+}
+
 static void put_agent(const struct runs *runs, const struct agent *agent, uint64_t now_us,
                       struct buf *out)
 {
@@ -492,6 +559,7 @@ static void put_agent(const struct runs *runs, const struct agent *agent, uint64
     put_list(out, "addresses", agent->addresses, agent->address_count);
     put_list(out, "resolvers", agent->resolvers, agent->resolver_count);
     put_list(out, "checks", agent->checks, agent->check_count);
+    put_counters(out, agent);
     buf_putc(out, '}');
 }
 

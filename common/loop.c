@@ -85,15 +85,20 @@ int loop_modify(struct loop *loop, struct loop_fd *source, uint32_t events)
     return 0;
 }
 
+void loop_forget(struct loop *loop, struct loop_fd *source)
+{
+    source->events = 0;
+    for (int i = 0; i < loop->event_count; i++)
+        if (loop->events[i].data.ptr == source)
+            loop->events[i].data.ptr = NULL;
+}
+
 void loop_remove(struct loop *loop, struct loop_fd *source)
 {
     if (!source->events)
         return;
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-    source->events = 0;
-    for (int i = 0; i < loop->event_count; i++)
-        if (loop->events[i].data.ptr == source)
-            loop->events[i].data.ptr = NULL;
+    loop_forget(loop, source);
 }
 
 static void place(struct loop *loop, struct loop_timer *timer, size_t slot)

@@ -16,6 +16,14 @@ char *mem_strdup(const char *text);
 void *mem_dup(const void *data, size_t size);
 void mem_free(void *pointer); /* accepts NULL */
 
+/* Bytes now held, as the allocator rounds them: the account that a program's own limits rest on.
+ * Libraries that take their memory from here (c-ares, OpenSSL, nghttp2 in the agent) are in it. */
+size_t mem_used(void);
+
+/* The same memory with the C library's signatures, for libraries: NULL when there is none. */
+void *mem_lib_malloc(size_t size);
+void *mem_lib_realloc(void *old, size_t size);
+
 /* Grows `*array` of `size`-byte elements so that one more fits after `count`. */
 void mem_grow(void *array, size_t count, size_t *capacity, size_t size);
 

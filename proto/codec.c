@@ -72,9 +72,40 @@ static void encode_value(struct buf *out, const struct field *field, const void 
     }
 }
 
+/* What a decoder fills in by itself when the field is missing. */
+static bool is_default(const struct field *field, const void *message)
+{
+    const void *value = at_const(message, field->offset);
+    const char *text;
+
+    switch (field->kind) {
+    case FIELD_STRING:
+        text = *(const char *const *)value;
+        return !text || !*text;
+    case FIELD_INT:
+        return *(const int64_t *)value == 0;
+    case FIELD_BOOL:
+        return !*(const bool *)value;
+    case FIELD_STRINGS:
+    case FIELD_INTS:
+    case FIELD_ROWS:
+        return count_of(field, message) == 0;
+    case FIELD_OUTCOME:
+    case FIELD_PHASE:
+        break;
+    }
+    return false;
+}
+
 void codec_encode_row(struct buf *out, const struct field *columns, const void *row)
 {
-    for (const struct field *field = columns; field->name; field++) {
+    const struct field *end = columns;
+
+    while (end->name)
+        end++;
+    while (end > columns && end[-1].is_optional && is_default(&end[-1], row))
+        end--;
+    for (const struct field *field = columns; field < end; field++) {
         buf_putc(out, field == columns ? '[' : ',');
         encode_value(out, field, row);
     }
@@ -85,7 +116,8 @@ void codec_encode(struct buf *out, const struct field *fields, const void *messa
                   bool without_rows)
 {
     for (const struct field *field = fields; field->name; field++) {
-        if (without_rows && field->kind == FIELD_ROWS)
+        if (field->is_optional ? is_default(field, message)
+                               : without_rows && field->kind == FIELD_ROWS)
             continue;
         buf_printf(out, ",\"%s\":", field->name);
         encode_value(out, field, message);

@@ -39,12 +39,13 @@ struct field {
     bool is_optional;         /* may be missing: then zero, "" or empty */
 };
 
-/* The fields as members of an object, without the braces: `,"name":value` each. Rows are left out
- * when `without_rows`: the caller appends them. */
+/* The fields as members of an object, without the braces: `,"name":value` each; optional ones only
+ * when they say something. Required rows are left out when `without_rows`: the caller appends them.
+ */
 void codec_encode(struct buf *out, const struct field *fields, const void *message,
                   bool without_rows);
 
-/* One row, `[value,...]`. */
+/* One row, `[value,...]`, without the optional columns at its end that say nothing. */
 void codec_encode_row(struct buf *out, const struct field *columns, const void *row);
 
 /* Fills `message` from `object`. Unknown members are ignored (a newer sender); a missing required

@@ -35,9 +35,23 @@ enum proto_outcome {
     OUTCOME_CLOSED,      /* the peer closed before it answered */
     OUTCOME_BAD_REPLY,   /* it answered, not in the protocol that was asked */
     OUTCOME_BAD_STATUS,  /* HTTP status outside the expected set */
+    OUTCOME_BAD_CONTENT, /* the answer does not hold what the check wants */
+    OUTCOME_NOT_SERVING, /* it answered, and says that it does not serve (gRPC NOT_SERVING, a
+                            database that starts up or is full) */
     OUTCOME_LOCAL_ROUTE, /* the source's own routing says no: EINVAL, EACCES, ENETUNREACH at once */
 
+    /* tls (the verify results are X509_V_ERR_ of OpenSSL, in the probe's row) */
+    OUTCOME_TLS_EXPIRED,     /* the certificate's, or its issuer's, time is over */
+    OUTCOME_TLS_NOT_YET,     /* not valid yet */
+    OUTCOME_TLS_NAME,        /* issued for another name */
+    OUTCOME_TLS_UNTRUSTED,   /* no chain to a CA that is trusted here */
+    OUTCOME_TLS_CLIENT_CERT, /* the server wants a client certificate, or another one */
+    OUTCOME_TLS_PLAIN,       /* TLS was asked for, the peer speaks plain */
+    OUTCOME_TLS_EXPECTED,    /* plain was asked for, the peer speaks TLS */
+    OUTCOME_TLS_ERROR,       /* an alert or another failed handshake; `detail` says which */
+
     /* no verdict about the network */
+    OUTCOME_PROXY,   /* connected, but only to the task's own proxy (Service Connect) */
     OUTCOME_SELF,    /* the endpoint is this very task (the diagonal probes siblings only) */
     OUTCOME_SKIPPED, /* an address family without a global source address here */
 

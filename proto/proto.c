@@ -29,6 +29,23 @@
         .name = (key), .kind = FIELD_BOOL, .offset = offsetof(struct type, member), \
         .is_optional = true                                                         \
     }
+#define OPTIONAL_INT(type, member, low, high)                                                      \
+    {                                                                                              \
+        .name = #member, .kind = FIELD_INT, .offset = offsetof(struct type, member), .min = (low), \
+        .max = (high), .is_optional = true                                                         \
+    }
+#define OPTIONAL_STRINGS(type, key, member, count, items, bytes)                           \
+    {                                                                                      \
+        .name = (key), .kind = FIELD_STRINGS, .offset = offsetof(struct type, member),     \
+        .count_offset = offsetof(struct type, count), .max = (items), .item_max = (bytes), \
+        .is_optional = true                                                                \
+    }
+#define COUNTERS(type)                                                                         \
+    {                                                                                          \
+        .name = "counters", .kind = FIELD_ROWS, .offset = offsetof(struct type, counters),     \
+        .count_offset = offsetof(struct type, counter_count), .max = PROTO_COUNTERS_MAX,       \
+        .row_size = sizeof(struct proto_counter), .rows = counter_columns, .is_optional = true \
+    }
 #define KIND(type, member, what)                                                 \
     {                                                                            \
         .name = #member, .kind = (what), .offset = offsetof(struct type, member) \
@@ -56,6 +73,12 @@
 
 #define MICROSECONDS_MAX INT64_C(3600000000)
 
+static const struct field counter_columns[] = {
+    STRING(proto_counter, name, 32),
+    INT(proto_counter, count, 0, PROTO_ID_MAX),
+    END,
+};
+
 static const struct field hello_fields[] = {
     STRING(proto_hello, cluster, PROTO_NAME_MAX),
     STRING(proto_hello, service, PROTO_NAME_MAX),
@@ -69,6 +92,7 @@ static const struct field hello_fields[] = {
     STRINGS(proto_hello, "addresses", addresses, address_count, 32, 64),
     STRINGS(proto_hello, "resolvers", resolvers, resolver_count, 8, 64),
     STRINGS(proto_hello, "checks", checks, check_count, 32, 16),
+    OPTIONAL_INT(proto_hello, dns_rate, 0, 1000),
     END,
 };
 
@@ -83,6 +107,7 @@ static const struct field pull_fields[] = {
     STRING(proto_pull, instance, PROTO_NAME_MAX),
     INT(proto_pull, epoch, 1, PROTO_ID_MAX),
     INTS(proto_pull, "got", got, got_count, PROTO_GOT_MAX),
+    COUNTERS(proto_pull),
     END,
 };
 
@@ -96,6 +121,16 @@ static const struct field target_columns[] = {
     BOOL(proto_target, "sibling", is_sibling),
     OPTIONAL_STRING(proto_target, path, PROTO_PATH_MAX),
     OPTIONAL_STRING(proto_target, status, 128),
+    BOOL(proto_target, "tls", is_tls),
+    BOOL(proto_target, "unverified", is_unverified),
+    OPTIONAL_STRING(proto_target, server, PROTO_HOST_MAX),
+    OPTIONAL_STRING(proto_target, alpn, 64),
+    OPTIONAL_STRING(proto_target, method, 16),
+    OPTIONAL_STRING(proto_target, host, PROTO_HOST_MAX),
+    OPTIONAL_STRING(proto_target, match, PROTO_MATCH_MAX),
+    OPTIONAL_STRING(proto_target, send, PROTO_SEND_MAX),
+    OPTIONAL_STRING(proto_target, health, PROTO_NAME_MAX),
+    OPTIONAL_INT(proto_target, rate_bytes, 0, PROTO_RATE_BYTES_MAX),
     END,
 };
 
@@ -116,6 +151,14 @@ static const struct field resolution_columns[] = {
     INT(proto_resolution, time_us, 0, MICROSECONDS_MAX),
     STRING(proto_resolution, resolver, 64),
     STRINGS(proto_resolution, "answers", answers, answer_count, PROTO_ANSWERS_MAX, 300),
+    OPTIONAL_STRING(proto_resolution, asked, PROTO_HOST_MAX),
+    OPTIONAL_STRINGS(proto_resolution, "chain", chain, chain_count, PROTO_CHAIN_MAX,
+                     PROTO_HOST_MAX),
+    OPTIONAL_INT(proto_resolution, tries, 0, 16),
+    BOOL(proto_resolution, "truncated", is_truncated),
+    BOOL(proto_resolution, "tcp", is_tcp),
+    BOOL(proto_resolution, "superseded", is_superseded),
+    BOOL(proto_resolution, "reference", is_reference),
     END,
 };
 
@@ -134,6 +177,23 @@ static const struct field probe_columns[] = {
     INT(proto_probe, exchange_us, -1, MICROSECONDS_MAX),
     INT(proto_probe, status, 0, 999),
     OPTIONAL_STRING(proto_probe, detail, PROTO_TEXT_MAX),
+    OPTIONAL_STRING(proto_probe, via, 16),
+    OPTIONAL_INT(proto_probe, bytes_out, 0, INT32_MAX),
+    OPTIONAL_INT(proto_probe, bytes_in, 0, INT32_MAX),
+    OPTIONAL_INT(proto_probe, retransmits, 0, 65535),
+    OPTIONAL_INT(proto_probe, rtt_us, 0, MICROSECONDS_MAX),
+    OPTIONAL_INT(proto_probe, mss, 0, 65535),
+    OPTIONAL_INT(proto_probe, pmtu, 0, INT32_MAX),
+    OPTIONAL_INT(proto_probe, icmp_type, 0, 255),
+    OPTIONAL_INT(proto_probe, icmp_code, 0, 255),
+    OPTIONAL_STRING(proto_probe, icmp_from, 64),
+    OPTIONAL_INT(proto_probe, rate, 0, PROTO_ID_MAX),
+    OPTIONAL_STRING(proto_probe, tls_version, 16),
+    OPTIONAL_STRING(proto_probe, alpn, 64),
+    BOOL(proto_probe, "resumed", is_resumed),
+    OPTIONAL_INT(proto_probe, verify, 0, 65535),
+    OPTIONAL_INT(proto_probe, valid_days, -PROTO_DAYS_MAX, PROTO_DAYS_MAX),
+    OPTIONAL_STRINGS(proto_probe, "chain", chain, chain_count, PROTO_CHAIN_MAX, PROTO_TEXT_MAX),
     END,
 };
 
@@ -147,6 +207,7 @@ static const struct field report_fields[] = {
     ROWS(proto_report, "resolutions", resolutions, resolution_count, proto_resolution,
          resolution_columns),
     ROWS(proto_report, "probes", probes, probe_count, proto_probe, probe_columns),
+    COUNTERS(proto_report),
     END,
 };
 

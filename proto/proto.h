@@ -31,21 +31,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTO_VERSION     1
-#define PROTO_MESSAGE_MAX (128 * 1024) /* bytes encoded */
-#define PROTO_WIRE_MAX    (256 * 1024) /* NNG's own limit: what is larger never reaches us */
-#define PROTO_PULL_MAX_MS 45000        /* load balancers cut idle streams at 60 s */
-#define PROTO_NAME_MAX    255          /* bytes: service, task, cluster, instance, zone */
-#define PROTO_HOST_MAX    253          /* bytes: a discovery name (RFC 1035 section 2.3.4) */
-#define PROTO_PATH_MAX    1024         /* bytes: an HTTP path */
-#define PROTO_TEXT_MAX    200          /* bytes: a detail for a person */
-#define PROTO_ROWS_MAX    2048         /* targets, probes or resolutions in one message */
-#define PROTO_NAMES_MAX   8            /* discovery names of one service */
-#define PROTO_ANSWERS_MAX 128          /* records of one resolution */
-#define PROTO_GOT_MAX     64           /* assignments that a pull names as received */
-#define PROTO_TIMEOUT_MAX 60000        /* ms: one attempt */
-#define PROTO_DNS_RATE    100          /* queries a second that an agent sends at most ... */
-#define PROTO_DNS_MS      3000 /* ... and how long one may take: the collector waits for it */
+#define PROTO_VERSION      1
+#define PROTO_MESSAGE_MAX  (128 * 1024) /* bytes encoded */
+#define PROTO_WIRE_MAX     (256 * 1024) /* NNG's own limit: what is larger never reaches us */
+#define PROTO_PULL_MAX_MS  45000        /* load balancers cut idle streams at 60 s */
+#define PROTO_NAME_MAX     255          /* bytes: service, task, cluster, instance, zone */
+#define PROTO_HOST_MAX     253          /* bytes: a discovery name (RFC 1035 section 2.3.4) */
+#define PROTO_PATH_MAX     1024         /* bytes: an HTTP path */
+#define PROTO_TEXT_MAX     200          /* bytes: a detail for a person */
+#define PROTO_ROWS_MAX     2048         /* targets, probes or resolutions in one message */
+#define PROTO_NAMES_MAX    8            /* discovery names of one service */
+#define PROTO_ANSWERS_MAX  128          /* records of one resolution */
+#define PROTO_GOT_MAX      64           /* assignments that a pull names as received */
+#define PROTO_CHAIN_MAX    8            /* CNAMEs of one resolution, certificates of one probe */
+#define PROTO_COUNTERS_MAX 32           /* kinds of refusal */
+#define PROTO_MATCH_MAX    256          /* bytes: text that an answer has to hold */
+#define PROTO_SEND_MAX     1024         /* bytes: a datagram's payload, as text */
+#define PROTO_RATE_BYTES_MAX \
+    (64 * 1024 * 1024)           /* of a throughput check; the agent may allow less */
+#define PROTO_DAYS_MAX    400000 /* a certificate's validity */
+#define PROTO_TIMEOUT_MAX 60000  /* ms: one attempt */
+#define PROTO_DNS_RATE    100    /* queries a second that an agent sends by default ... */
+#define PROTO_PROBE_RATE  2000   /* probes a second that an agent starts at most */
+#define PROTO_DNS_MS      3000   /* ... and how long one may take: the collector waits for it */
 #define PROTO_ID_MAX      INT64_C(9007199254740991)
 
 enum proto_type {
@@ -77,6 +85,7 @@ struct proto_hello {
     size_t resolver_count;
     const char **checks; /* the checks this agent can do: tcp, http, ...; at most 32 */
     size_t check_count;
+    int64_t dns_rate; /* names a second that it resolves at most; 0: PROTO_DNS_RATE / 2 */
 };
 
 struct proto_welcome {
@@ -85,12 +94,20 @@ struct proto_welcome {
     bool known;          /* the fleet defines this agent's service */
 };
 
+/* How often one of the agent's own limits held, since it started. */
+struct proto_counter {
+    const char *name; /* address, name, memory, ... */
+    int64_t count;
+};
+
 struct proto_pull {
     const char *instance;
     int64_t
         epoch; /* counts up from 1: the newest pull of an instance is the one that is answered */
     const int64_t *got; /* ids of the latest assignments received, so that none is sent twice */
     size_t got_count;
+    struct proto_counter *counters;
+    size_t counter_count;
 };
 
 /* One (service, check) for the agent to try: resolve its names, connect to every endpoint. */
@@ -105,6 +122,16 @@ struct proto_target {
     bool is_sibling;    /* the agent's own service: leave out its own addresses */
     const char *path;   /* http: the request target */
     const char *status; /* http: expected statuses, "200-299,404" */
+    bool is_tls;        /* http, grpc, redis: inside TLS; tls and https always are */
+    bool is_unverified; /* tls: the certificate is reported, not judged */
+    const char *server; /* tls: the name to ask for and to verify; "": the discovery name */
+    const char *alpn;   /* tls: protocols to offer, "h2,http/1.1" */
+    const char *method; /* http; "": GET */
+    const char *host;   /* http: Host, grpc: :authority; "": the discovery name */
+    const char *match;  /* http: text in the body, udp: in the answer; "": any */
+    const char *send;   /* udp: the payload, with \xHH, \n, \r, \t, \\ */
+    const char *health; /* grpc: the service asked about; "": the server as a whole */
+    int64_t rate_bytes; /* http: read so much of the body and report the rate; 0: off */
 };
 
 struct proto_assignment {
@@ -121,12 +148,22 @@ struct proto_resolution {
     const char *type; /* A, AAAA, SRV */
     enum proto_outcome outcome;
     int64_t rcode;        /* -1: no answer came */
-    int64_t ttl_s;        /* the smallest in the answer; -1 without records */
+    int64_t ttl_s;        /* the smallest in the answer; of NXDOMAIN and NODATA how long that may be
+                             kept (RFC 2308 section 5); -1 if unknown */
     int64_t time_us;      /* query to answer */
-    const char *resolver; /* the first configured server; "" if unknown */
+    const char *resolver; /* the server asked, or "hosts": /etc/hosts */
     const char *
         *answers; /* addresses, or "priority weight port target"; at most PROTO_ANSWERS_MAX */
     size_t answer_count;
+    const char *asked; /* the discovery name that led here, where it differs: by the search list, or
+                          to the host of an SRV record */
+    const char **chain; /* the CNAMEs on the way, in order */
+    size_t chain_count;
+    int64_t tries;      /* queries sent for this answer */
+    bool is_truncated;  /* the answer did not fit: asked again over TCP */
+    bool is_tcp;        /* over TCP */
+    bool is_superseded; /* another try followed: another server, or TCP */
+    bool is_reference;  /* asked of the VPC's own resolver, only to be compared */
 };
 
 /* One attempt at one endpoint. A name that gave no endpoint is one row without address. */
@@ -145,6 +182,27 @@ struct proto_probe {
     int64_t exchange_us;
     int64_t status;     /* HTTP status, 0 if none */
     const char *detail; /* a few words for a person, "" mostly; at most PROTO_TEXT_MAX */
+
+    /* what the kernel knows (tcp(7), TCP_INFO; ip(7), IP_RECVERR); 0 or "": nothing */
+    const char *via;   /* "hosts": the address stands in /etc/hosts; "address": it was given */
+    int64_t bytes_out; /* sent and read by us, TLS's own left out */
+    int64_t bytes_in;
+    int64_t retransmits; /* of the SYN, or of data */
+    int64_t rtt_us;      /* smoothed */
+    int64_t mss;         /* bytes, of what we send */
+    int64_t pmtu;        /* bytes */
+    int64_t icmp_type;   /* of the ICMP or ICMPv6 error that ended it; icmp_from "": none came */
+    int64_t icmp_code;
+    const char *icmp_from; /* who sent it: a router, the target, or ourselves (no ARP answer) */
+    int64_t rate;          /* bytes a second of the body, where the check measures it */
+
+    const char *tls_version; /* "TLSv1.3"; "": no handshake was completed */
+    const char *alpn;
+    bool is_resumed;
+    int64_t verify;     /* X509_V_ERR_..., 0: the chain and the name are good */
+    int64_t valid_days; /* until the leaf expires, negative: since */
+    const char **chain; /* subjects, from the leaf up; at most PROTO_CHAIN_MAX */
+    size_t chain_count;
 };
 
 struct proto_report {
@@ -158,6 +216,8 @@ struct proto_report {
     size_t resolution_count;
     struct proto_probe *probes;
     size_t probe_count;
+    struct proto_counter *counters; /* with the last batch */
+    size_t counter_count;
 };
 
 /* Sent after the batch is on disk, and for a batch that will never be: the agent forgets it. */

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum dns_type types[] = {DNS_A, DNS_AAAA, DNS_SRV};
     static struct dns_record records[DNSMSG_ANSWERS_MAX];
-    struct dns_answer answer = {.records = records};
+    static char names[DNSMSG_CHAIN_MAX][DNSMSG_NAME_MAX];
+    struct dns_answer answer = {.records = records, .chain = names};
 
     if (!size)
         return 0;

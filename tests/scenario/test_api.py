@@ -92,7 +92,8 @@ class Api(FleetTest):
         self.fleet.run()
         response, document = self.call("GET", f"/api/v1/runs/{number}/pairs/web/payments?check=http")
         self.assertEqual(response.status, 200)
-        self.assertEqual({row["type"] for row in document["resolutions"]}, {"SRV"})
+        self.assertEqual({row["type"] for row in document["resolutions"]}, {"SRV", "A", "AAAA"})
+        self.assertEqual({row["asked"] for row in document["resolutions"]}, {"payments.shop.local"})
         self.assertEqual([(row["outcome"], row["phase"], row["status"]) for row in document["probes"]],
                          [("ok", "exchange", 200)])
         self.assertGreater(document["probes"][0]["connect"], 0)

@@ -4,7 +4,8 @@
 #include <errno.h>
 
 static struct dns_record records[DNSMSG_ANSWERS_MAX];
-static struct dns_answer answer = {.records = records};
+static char names[DNSMSG_CHAIN_MAX][DNSMSG_NAME_MAX];
+static struct dns_answer answer = {.records = records, .chain = names};
 
 /* api.x IN A, with a CNAME on the way, two addresses, and pointers. */
 static const uint8_t chain[] = "\x12\x34\x81\x80\0\1\0\3\0\0\0\0"
@@ -20,6 +21,8 @@ static void test_chain(void **state)
     assert_int_equal(answer.rcode, 0);
     assert_int_equal(answer.count, 2);
     assert_int_equal(answer.ttl_s, 10);
+    assert_int_equal(answer.chain_count, 1);
+    assert_string_equal(answer.chain[0], "b.x");
     assert_memory_equal(answer.records[1].address, "\x0a\0\0\2", 4);
 }
 

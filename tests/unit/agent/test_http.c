@@ -64,12 +64,12 @@ static void test_request(void **state)
     CLEANUP_BUF struct buf buf = BUF_INIT(1000);
 
     (void)state;
-    http_request(&buf, "/health", "api.shop.local", 8080);
+    http_request(&buf, "GET", "/health", "api.shop.local", 8080);
     assert_contains(buf_text(&buf), "GET /health HTTP/1.1\r\nHost: api.shop.local:8080\r\n");
     assert_contains(buf_text(&buf), "Connection: close\r\n\r\n");
     buf_reset(&buf);
-    http_request(&buf, "/", "x", 80);
-    assert_contains(buf_text(&buf), "Host: x\r\n");
+    http_request(&buf, "HEAD", "/", "x", 0);
+    assert_contains(buf_text(&buf), "HEAD / HTTP/1.1\r\nHost: x\r\n");
 }
 
 int main(void)

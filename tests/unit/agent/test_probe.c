@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,50 +67,81 @@ static void stop(struct peer *peer)
     close(peer->listener);
 }
 
+/* What is left of a probe once it is over. */
+struct result {
+    enum proto_phase phase;
+    enum proto_outcome outcome;
+    int error, status;
+    int64_t phase_us[PHASE_COUNT];
+    uint64_t bytes_in, bytes_out;
+    struct kernel_facts kernel;
+    union kernel_address local;
+    char detail[PROTO_TEXT_MAX + 1];
+    struct loop *loop;
+};
+
 static void on_done(void *ctx, struct probe *probe)
 {
-    (void)probe;
-    loop_stop(ctx);
+    struct result *result = ctx;
+
+    result->phase = probe->phase;
+    result->outcome = probe->outcome;
+    result->error = probe->error;
+    result->status = probe->exchange.status;
+    memcpy(result->phase_us, probe->phase_us, sizeof(result->phase_us));
+    result->bytes_in = probe->bytes_in;
+    result->bytes_out = probe->bytes_out;
+    result->kernel = probe->kernel;
+    result->local = probe->local;
+    if (probe->exchange.detail)
+        snprintf(result->detail, sizeof(result->detail), "%s", probe->exchange.detail);
+    loop_stop(result->loop);
 }
 
-static struct probe run_plan(const struct probe_plan *plan, const char *address, uint16_t port)
+static struct result run_plan(const struct probe_plan *plan, const char *address, uint16_t port)
 {
-    struct loop *loop = loop_new();
-    struct probe probe = {.loop = loop, .plan = plan, .fn = on_done, .ctx = loop};
+    struct result result = {.loop = loop_new()};
+    struct probe probe = {.loop = result.loop, .plan = plan, .fn = on_done, .ctx = &result};
 
     probe.remote.v4.sin_family = AF_INET;
     probe.remote.v4.sin_port = htons(port);
     inet_pton(AF_INET, address, &probe.remote.v4.sin_addr);
     probe_start(&probe);
-    assert_int_equal(loop_run(loop), 0);
+    assert_int_equal(loop_run(result.loop), 0);
     assert_int_equal(probe.state, PROBE_FINISHED);
     assert_int_equal(probe.source.fd, -1);
-    loop_free(loop);
-    return probe;
+    loop_free(result.loop);
+    return result;
 }
 
-static const struct probe_plan tcp = {.check = PROBE_TCP, .timeout_us = 2000000};
+static const struct probe_plan tcp = {.check = &check_tcp, .timeout_us = 2000000};
 static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-static struct probe http(struct peer *peer, uint64_t timeout_us)
+static struct result http_with(struct peer *peer, uint64_t timeout_us, const char *match)
 {
-    struct probe_plan plan = {.check = PROBE_HTTP,
+    struct probe_plan plan = {.check = &check_http,
                               .timeout_us = timeout_us,
-                              .request = request,
-                              .request_length = sizeof(request) - 1,
-                              .status = "200-299"};
-    struct probe probe;
+                              .exchange = {.request = request,
+                                           .request_length = sizeof(request) - 1,
+                                           .status = "200-299",
+                                           .match = match}};
+    struct result result;
 
     start(peer);
-    probe = run_plan(&plan, "127.0.0.1", peer->port);
+    result = run_plan(&plan, "127.0.0.1", peer->port);
     stop(peer);
-    return probe;
+    return result;
+}
+
+static struct result http(struct peer *peer, uint64_t timeout_us)
+{
+    return http_with(peer, timeout_us, "");
 }
 
 static void test_tcp(void **state)
 {
     struct peer peer = {.answer = NULL};
-    struct probe probe;
+    struct result probe;
 
     (void)state;
     start(&peer);
@@ -120,11 +152,14 @@ static void test_tcp(void **state)
     assert_true(probe.phase_us[PHASE_CONNECT] >= 0);
     assert_int_equal(probe.phase_us[PHASE_EXCHANGE], -1);
     assert_int_equal(probe.local.any.sa_family, AF_INET);
+    assert_true(probe.kernel.mss > 500 && probe.kernel.pmtu > 1000 && probe.kernel.rtt_us > 0);
+    assert_int_equal(probe.kernel.retransmits, 0);
+    assert_false(probe.kernel.has_icmp);
 }
 
 static void test_refused(void **state)
 {
-    struct probe probe = run_plan(&tcp, "127.0.0.1", 1);
+    struct result probe = run_plan(&tcp, "127.0.0.1", 1);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_REFUSED);
@@ -135,7 +170,7 @@ static void test_refused(void **state)
 /* A connect that fails at once never left the host: its own routing said no. */
 static void test_no_way_out(void **state)
 {
-    struct probe probe = run_plan(&tcp, "255.255.255.255", 80);
+    struct result probe = run_plan(&tcp, "255.255.255.255", 80);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_LOCAL_ROUTE);
@@ -145,12 +180,12 @@ static void test_no_way_out(void **state)
 static void test_http(void **state)
 {
     struct peer peer = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
-    struct probe probe = http(&peer, 2000000);
+    struct result probe = http(&peer, 2000000);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_OK);
     assert_int_equal(probe.phase, PHASE_EXCHANGE);
-    assert_int_equal(probe.answer.status, 200);
+    assert_int_equal(probe.status, 200);
     assert_true(probe.phase_us[PHASE_EXCHANGE] >= 0);
 }
 
@@ -165,17 +200,17 @@ static void test_http_byte_by_byte(void **state)
 static void test_http_status(void **state)
 {
     struct peer peer = {.answer = "HTTP/1.1 503 Sorry\r\n\r\n"};
-    struct probe probe = http(&peer, 2000000);
+    struct result probe = http(&peer, 2000000);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_BAD_STATUS);
-    assert_int_equal(probe.answer.status, 503);
+    assert_int_equal(probe.status, 503);
 }
 
 static void test_http_hang(void **state)
 {
     struct peer peer = {.answer = NULL};
-    struct probe probe = http(&peer, 100000);
+    struct result probe = http(&peer, 100000);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_TIMEOUT);
@@ -210,7 +245,7 @@ static void test_http_cut_short(void **state)
 static void test_http_reset(void **state)
 {
     struct peer peer = {.answer = "", .is_reset = true};
-    struct probe probe = http(&peer, 2000000);
+    struct result probe = http(&peer, 2000000);
 
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_RESET);

@@ -40,7 +40,7 @@ static void test_batches(void **state)
     spool_writer_init(&writer, &spool, 5, 9);
     for (int i = 0; i < 5000; i++)
         spool_write_probe(&writer, &probe);
-    spool_flush(&writer, true);
+    spool_close(&writer, NULL, 0);
     for (struct spool_batch *batch = spool.batches; batch; batch = batch->next) {
         CLEANUP_MESSAGE struct proto_message message;
         decode(batch, &message);
@@ -64,9 +64,9 @@ static void test_an_empty_assignment_still_says_done(void **state)
     (void)state;
     spool_init(&spool, "inst");
     spool_writer_init(&writer, &spool, 5, 9);
-    spool_flush(&writer, false);
+    spool_flush(&writer);
     assert_true(spool_is_empty(&spool));
-    spool_flush(&writer, true);
+    spool_close(&writer, NULL, 0);
     decode(spool.batches, &message);
     assert_true(message.report.is_last);
     spool_writer_deinit(&writer);
@@ -83,9 +83,9 @@ static void test_kept_until_acknowledged(void **state)
     spool_init(&spool, "inst");
     spool_writer_init(&writer, &spool, 5, 9);
     spool_write_probe(&writer, &probe);
-    spool_flush(&writer, false);
+    spool_flush(&writer);
     spool_write_probe(&writer, &probe);
-    spool_flush(&writer, true);
+    spool_close(&writer, NULL, 0);
     batch = spool_next(&spool, 0);
     assert_int_equal(batch->batch, 1);
     batch->sent_us = 100;
@@ -117,7 +117,7 @@ static void test_bounded(void **state)
     spool_writer_init(&writer, &spool, 5, 9);
     for (int i = 0; i < 200000; i++)
         spool_write_probe(&writer, &probe);
-    spool_flush(&writer, true);
+    spool_close(&writer, NULL, 0);
     assert_true(spool.bytes <= SPOOL_BYTES_MAX + PROTO_MESSAGE_MAX);
     for (batch = spool.batches; batch->next; batch = batch->next) {
         CLEANUP_MESSAGE struct proto_message part;
@@ -154,7 +154,7 @@ static void test_longest_row(void **state)
     spool_writer_init(&writer, &spool, 5, 9);
     for (int i = 0; i < 10; i++)
         spool_write_resolution(&writer, &row);
-    spool_flush(&writer, true);
+    spool_close(&writer, NULL, 0);
     for (struct spool_batch *batch = spool.batches; batch; batch = batch->next) {
         CLEANUP_MESSAGE struct proto_message message;
         decode(batch, &message);

@@ -122,7 +122,8 @@ static void test_errors_say_where_and_what(void **state)
     says("error: port is '70000'; expected a number from 1 to 65535",
          "namespace: x\nservices: {a: {port: 70000}}\n");
     says("error: port is 'http'; expected", "namespace: x\nservices: {a: {port: http}}\n");
-    says("error: check is 'htpp'; expected one of tcp, tls, http, grpc, udp, mysql, postgres, "
+    says("error: check is 'htpp'; expected one of tcp, tls, http, https, grpc, udp, mysql, "
+         "postgres, "
          "redis, "
          "none; did you mean 'http'?",
          "namespace: x\nservices: {a: {check: htpp, port: 1}}\n");
@@ -193,18 +194,58 @@ static void test_size_limit(void **state)
     fleet_messages_deinit(&messages);
 }
 
+/* Every key of a check, in the object that agents' assignments and the local fleet are made from.
+ */
+static void test_every_setting(void **state)
+{
+    struct fleet_messages messages = {0};
+    CLEANUP_BUF struct buf out = BUF_INIT(100000);
+    const char *text =
+        "namespace: x\n"
+        "defaults: {timeout: 1s}\n"
+        "services:\n"
+        "  web: {check: https, port: 443, path: /p, status: 204, method: HEAD, host: 'h:1',\n"
+        "        verify: false, server_name: s.x}\n"
+        "  rate: {check: http, port: 80, throughput: {path: /blob, bytes: 1000}}\n"
+        "  body: {check: http, port: 80, tls: true, body: 'all well'}\n"
+        "  udp: {check: udp, port: 53, send: 'a\\x01', answer: pong}\n"
+        "  rpc: {check: grpc, port: 1, grpc_service: shop.Cart}\n"
+        "  tls: {check: tls, port: 1, alpn: 'h2,http/1.1'}\n";
+    struct fleet *fleet = fleet_parse("f", text, strlen(text), &messages);
+
+    (void)state;
+    if (!fleet)
+        fail_msg("%s", buf_text(&messages.text));
+    fleet_to_json(fleet, &out);
+    assert_int_equal(messages.warnings, 0);
+    assert_contains(buf_text(&out), "\"check\":\"https\",\"port\":443,\"timeout\":1000,"
+                                    "\"path\":\"/p\",\"status\":\"204\",\"method\":\"HEAD\","
+                                    "\"host\":\"h:1\",\"server_name\":\"s.x\",\"verify\":false");
+    assert_contains(buf_text(&out), "\"path\":\"/blob\"");
+    assert_contains(buf_text(&out), "\"throughput\":{\"bytes\":1000}");
+    assert_contains(buf_text(&out), "\"body\":\"all well\",\"tls\":true");
+    assert_contains(buf_text(&out), "\"answer\":\"pong\",\"send\":\"a\\\\x01\"");
+    assert_contains(buf_text(&out), "\"grpc_service\":\"shop.Cart\"");
+    assert_contains(buf_text(&out), "\"alpn\":\"h2,http/1.1\"");
+    fleet_unref(fleet);
+    fleet_messages_deinit(&messages);
+}
+
 static void test_warnings_do_not_hinder(void **state)
 {
     struct fleet_messages messages = {0};
     const char *text =
-        "namespace: x\nservices: {db: {check: tcp, port: 3306}, g: {check: grpc, port: 1}}\n";
+        "namespace: x\nservices: {db: {check: tcp, port: 3306}, g: {check: grpc, port: 1, body: x},"
+        " h: {check: http, port: 1, verify: false}}\n";
     struct fleet *fleet = fleet_parse("f", text, strlen(text), &messages);
 
     (void)state;
     assert_non_null(fleet);
-    assert_int_equal(messages.warnings, 2);
+    assert_int_equal(messages.warnings, 3);
     assert_contains(buf_text(&messages.text), "use 'check: mysql'");
-    assert_contains(buf_text(&messages.text), "cannot do 'grpc' checks");
+    assert_contains(buf_text(&messages.text),
+                    "f:2:66: warning: 'body' means nothing to a 'grpc' check");
+    assert_contains(buf_text(&messages.text), "'verify' means nothing without 'tls: true'");
     fleet_unref(fleet);
     fleet_messages_deinit(&messages);
 }
@@ -221,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_cyclic_aliases),
         cmocka_unit_test(test_many_errors_are_counted),
         cmocka_unit_test(test_size_limit),
+        cmocka_unit_test(test_every_setting),
         cmocka_unit_test(test_warnings_do_not_hinder),
     };
     return RUN_TESTS(tests);

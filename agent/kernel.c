@@ -1,0 +1,85 @@
+#include "agent/kernel.h"
+
+#include <linux/errqueue.h>
+#include <linux/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void set_keep_errors(int fd, int family, int on)
+{
+    if (family == AF_INET)
+        setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+    else
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+}
+
+void kernel_keep_errors(int fd, int family)
+{
+    set_keep_errors(fd, family, 1);
+}
+
+void kernel_ignore_errors(int fd, int family)
+{
+    set_keep_errors(fd, family, 0);
+}
+
+int kernel_take_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    return error;
+}
+
+void kernel_read_tcp(int fd, struct kernel_facts *facts)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+        return;
+    facts->retransmits = info.tcpi_total_retrans;
+    facts->rtt_us = info.tcpi_rtt;
+    facts->mss = info.tcpi_snd_mss;
+    facts->pmtu = info.tcpi_pmtu;
+}
+
+static void take_icmp(const struct cmsghdr *header, struct kernel_facts *facts)
+{
+    struct sock_extended_err error;
+    const struct sockaddr *offender;
+
+    memcpy(&error, CMSG_DATA(header), sizeof(error));
+    if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6)
+        return;
+    facts->has_icmp = true;
+    facts->icmp_type = error.ee_type;
+    facts->icmp_code = error.ee_code;
+    offender = SO_EE_OFFENDER((struct sock_extended_err *)(void *)CMSG_DATA(header));
+    if (offender->sa_family == AF_INET)
+        memcpy(&facts->icmp_from.v4, offender, sizeof(facts->icmp_from.v4));
+    else if (offender->sa_family == AF_INET6)
+        memcpy(&facts->icmp_from.v6, offender, sizeof(facts->icmp_from.v6));
+}
+
+void kernel_read_icmp(int fd, struct kernel_facts *facts)
+{
+    _Alignas(struct cmsghdr) char control[512];
+    char data[64]; /* of the packet that caused it: not looked at */
+    struct iovec vector = {data, sizeof(data)};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof(control),
+    };
+
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;
+         header = CMSG_NXTHDR(&message, header))
+        if ((header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_RECVERR) ||
+            (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_RECVERR))
+            take_icmp(header, facts);
+}
