@@ -244,7 +244,7 @@ static void test_warnings_do_not_hinder(void **state)
     assert_int_equal(messages.warnings, 3);
     assert_contains(buf_text(&messages.text), "use 'check: mysql'");
     assert_contains(buf_text(&messages.text),
-                    "f:2:66: warning: 'body' means nothing to a 'grpc' check");
+                    "f:2:68: warning: 'body' means nothing to a 'grpc' check");
     assert_contains(buf_text(&messages.text), "'verify' means nothing without 'tls: true'");
     fleet_unref(fleet);
     fleet_messages_deinit(&messages);
