@@ -417,8 +417,16 @@ struct agent *agent_new(struct loop *loop, const struct agent_settings *settings
 {
     struct agent *agent = mem_alloc(sizeof(*agent));
     struct link_events events = {agent, on_up, on_down, on_message};
-    struct resolver_settings resolver = {settings->host, (unsigned)settings->dns_rate,
-                                         settings->vpc_resolver, &agent->budget};
+    int64_t burst = BUDGET_DNS_MAX - settings->dns_rate;
+    struct resolver_settings resolver = {
+        .host = settings->host,
+        .rate = (unsigned)settings->dns_rate,
+        .burst = burst > BUDGET_DNS_BURST ? BUDGET_DNS_BURST
+                 : burst > 0              ? (unsigned)burst
+                                          : 1,
+        .reference = settings->vpc_resolver,
+        .budget = &agent->budget,
+    };
 
     agent->loop = loop;
     agent->settings = *settings;

@@ -15,6 +15,7 @@
 #define BUDGET_SLOTS     1024                       /* probes in flight; one with TLS takes four */
 #define BUDGET_TLS_SLOTS 4                          /* an OpenSSL handshake holds about 50 KiB */
 #define BUDGET_RATE      PROTO_PROBE_RATE           /* probes started in any one second */
+#define BUDGET_DNS_BURST 200                        /* DNS queries at once */
 #define BUDGET_DNS_MAX   500                        /* DNS queries sent in any one second */
 #define BUDGET_READ      (64 * 1024)                /* bytes read by one probe */
 #define BUDGET_MEMORY    ((size_t)32 * 1024 * 1024) /* by our own account (mem_used) */

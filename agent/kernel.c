@@ -1,9 +1,73 @@
 #include "agent/kernel.h"
 
+#include <arpa/inet.h>
 #include <linux/errqueue.h>
 #include <linux/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* Without printf, which inet_ntop() and snprintf() go through: every row has two of these. */
+static char *put_number(char *out, unsigned number)
+{
+    char digits[8];
+    int count = 0;
+
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (count)
+        *out++ = digits[--count];
+    return out;
+}
+
+static char *put_ipv4(char *out, const struct in_addr *address)
+{
+    const uint8_t *bytes = (const uint8_t *)address;
+
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            *out++ = '.';
+        out = put_number(out, bytes[i]);
+    }
+    return out;
+}
+
+static char *put_address(char *out, const union kernel_address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return put_ipv4(out, &address->v4.sin_addr);
+    if (address->any.sa_family == AF_INET6 &&
+        inet_ntop(AF_INET6, &address->v6.sin6_addr, out, INET6_ADDRSTRLEN))
+        return out + strlen(out);
+    return out;
+}
+
+void kernel_address_text(const union kernel_address *address, char out[KERNEL_TEXT_MAX])
+{
+    *put_address(out, address) = '\0';
+}
+
+void kernel_endpoint_text(const union kernel_address *address, char out[KERNEL_TEXT_MAX])
+{
+    bool is_v6 = address->any.sa_family == AF_INET6;
+
+    if (!address->any.sa_family) {
+        *out = '\0';
+        return;
+    }
+    if (is_v6)
+        *out++ = '[';
+    out = put_address(out, address);
+    if (is_v6)
+        *out++ = ']';
+    *out++ = ':';
+    *put_number(out, kernel_address_port(address)) = '\0';
+}
+
+uint16_t kernel_address_port(const union kernel_address *address)
+{
+    return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
+}
 
 static void set_keep_errors(int fd, int family, int on)
 {

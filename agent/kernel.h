@@ -14,6 +14,13 @@ union kernel_address {
     struct sockaddr_in6 v6;
 };
 
+#define KERNEL_TEXT_MAX 64
+
+/* "10.0.0.1", "fd00::1"; and with the port "10.0.0.1:80", "[fd00::1]:80"; "" for no address. */
+void kernel_address_text(const union kernel_address *address, char out[KERNEL_TEXT_MAX]);
+void kernel_endpoint_text(const union kernel_address *address, char out[KERNEL_TEXT_MAX]);
+uint16_t kernel_address_port(const union kernel_address *address);
+
 struct kernel_facts {
     uint32_t retransmits; /* of the SYN and of data */
     uint32_t rtt_us;      /* smoothed; 0 before there is one */

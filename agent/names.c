@@ -371,7 +371,8 @@ static bool resolve_literal(struct names *names, void *target, const char *host,
         address.any.sa_family = AF_INET6;
     else
         return false;
-    give_endpoint(names, new_wanted(names, target, name, port), "address", &address);
+    give_endpoint(names, &(struct wanted){.target = target, .name = name, .port = port}, "address",
+                  &address);
     return true;
 }
 

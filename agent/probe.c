@@ -308,7 +308,11 @@ static enum step step_exchange(struct probe *probe)
     for (;;) {
         size_t length;
         enum check_result result;
+        bool has_sent = probe->exchange.out_length > 0;
         enum step step = send_output(probe);
+        /* The answer takes a round trip: asking at once would be a system call for nothing. */
+        if (step == STEP_DONE && has_sent && !probe->session)
+            return STEP_WANT_READ;
         if (step == STEP_DONE)
             step = read_some(probe, data, sizeof(data), &length);
         if (step != STEP_DONE)

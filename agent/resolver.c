@@ -20,6 +20,8 @@ struct query {
     void *ctx;
     size_t server; /* to ask next, or asked */
     bool is_tcp, is_reference;
+    bool is_sending; /* c-ares is being called, and may call back at once when it cannot send */
+    int failure;     /* ... with this status, to be handed on from the loop */
     unsigned tries;
     char name[DNSMSG_NAME_MAX];
 };
@@ -224,7 +226,6 @@ static enum proto_outcome outcome_of_answer(const struct dns_answer *answer, boo
 
 static void send_waiting(void *ctx);
 
-/* From the loop, not from here: the caller is not called back before it returns. */
 static void arm_turn(struct resolver *resolver, uint64_t at_us)
 {
     resolver->turn.fn = send_waiting;
@@ -310,6 +311,11 @@ static void on_answer(void *ctx, int status, int timeouts, unsigned char *data, 
     };
 
     (void)timeouts;
+    if (query->is_sending) {
+        query->failure = status;
+        return;
+    }
+    query->failure = ARES_SUCCESS;
     if (data && length > 0) {
         int r = dnsmsg_parse(data, (size_t)length, query->type, &resolution.answer);
         resolution.outcome =
@@ -331,32 +337,52 @@ static void send_query(struct resolver *resolver, struct query *query)
 
     query->tries++;
     query->sent_us = clock_mono_us();
-    if (!channel) {
-        on_answer(query, ARES_ENOMEM, 0, NULL, 0);
-        return;
-    }
-    ares_query(channel->ares, query->name, ns_c_in, (int)query->type, on_answer, query);
+    query->failure = ARES_SUCCESS;
+    query->is_sending = true;
+    if (channel)
+        ares_query(channel->ares, query->name, ns_c_in, (int)query->type, on_answer, query);
+    else
+        query->failure = ARES_ENOMEM;
+    query->is_sending = false;
+    /* The caller is not called back before it returns. */
+    if (query->failure != ARES_SUCCESS)
+        enqueue(resolver, query, true);
     /* c-ares' deadlines only ever move away: a running timer is early enough. */
-    if (!loop_timer_is_running(&channel->timeout))
+    if (channel && !loop_timer_is_running(&channel->timeout))
         rearm(channel);
+}
+
+static bool take_token(struct resolver *resolver)
+{
+    uint64_t now = loop_now_us(resolver->loop);
+
+    if (now > resolver->tokens_at_us) {
+        resolver->tokens += (double)(now - resolver->tokens_at_us) * resolver->rate / 1e6;
+        resolver->tokens_at_us = now;
+    }
+    if (resolver->tokens > resolver->burst)
+        resolver->tokens = resolver->burst;
+    if (resolver->tokens < 1)
+        return false;
+    resolver->tokens -= 1;
+    return true;
 }
 
 static void send_waiting(void *ctx)
 {
     struct resolver *resolver = ctx;
-    uint64_t now = clock_mono_us();
 
-    resolver->tokens += (double)(now - resolver->tokens_at_us) * resolver->rate / 1e6;
-    resolver->tokens_at_us = now;
-    if (resolver->tokens > resolver->burst)
-        resolver->tokens = resolver->burst;
-    while (resolver->waiting && resolver->tokens >= 1) {
-        resolver->tokens -= 1;
-        send_query(resolver, dequeue(resolver));
-    }
-    if (resolver->waiting) {
-        budget_count(resolver->budget, BUDGET_WAIT_DNS);
-        arm_turn(resolver, now + (uint64_t)(1e6 / resolver->rate));
+    while (resolver->waiting) {
+        struct query *query = resolver->waiting;
+        if (query->failure != ARES_SUCCESS) {
+            on_answer(dequeue(resolver), query->failure, 0, NULL, 0);
+        } else if (take_token(resolver)) {
+            send_query(resolver, dequeue(resolver));
+        } else {
+            budget_count(resolver->budget, BUDGET_WAIT_DNS);
+            arm_turn(resolver, loop_now_us(resolver->loop) + (uint64_t)(1e6 / resolver->rate) + 1);
+            return;
+        }
     }
 }
 
@@ -364,14 +390,18 @@ static void ask(struct resolver *resolver, const char *name, enum dns_type type,
                 resolver_fn fn, void *ctx)
 {
     struct query *query = mem_alloc(sizeof(*query));
+    size_t length = strnlen(name, sizeof(query->name) - 1);
 
     query->resolver = resolver;
     query->type = type;
     query->fn = fn;
     query->ctx = ctx;
     query->is_reference = is_reference;
-    snprintf(query->name, sizeof(query->name), "%s", name);
-    enqueue(resolver, query, false);
+    memcpy(query->name, name, length);
+    if (!resolver->waiting && take_token(resolver))
+        send_query(resolver, query);
+    else
+        enqueue(resolver, query, false);
 }
 
 void resolver_query(struct resolver *resolver, const char *name, enum dns_type type, resolver_fn fn,
@@ -416,14 +446,9 @@ struct resolver *resolver_new(struct loop *loop, const struct resolver_settings 
     resolver->budget = settings->budget;
     resolver->waiting_tail = &resolver->waiting;
     resolver->rate = settings->rate;
-    /* Together never above BUDGET_DNS_MAX in any second. */
-    resolver->burst = settings->rate + RESOLVER_BURST > BUDGET_DNS_MAX
-                          ? (double)BUDGET_DNS_MAX - settings->rate
-                          : RESOLVER_BURST;
-    if (resolver->burst < 1)
-        resolver->burst = 1;
+    resolver->burst = settings->burst;
     resolver->tokens = resolver->burst;
-    resolver->tokens_at_us = clock_mono_us();
+    resolver->tokens_at_us = loop_now_us(loop);
     for (size_t i = 0; i < host->resolver_count && i < RESOLVER_SERVERS_MAX; i++)
         add_server(resolver, host->resolvers[i]);
     if (!resolver->server_count)

@@ -15,7 +15,6 @@
 #include "common/loop.h"
 #include "proto/proto.h"
 
-#define RESOLVER_BURST       200                /* queries */
 #define RESOLVER_TIMEOUT_MS  (PROTO_DNS_MS / 3) /* one try */
 #define RESOLVER_SERVERS_MAX 3                  /* as the C library */
 #define RESOLVER_TRIES_MAX   3
@@ -24,7 +23,7 @@ struct resolver;
 
 struct resolver_settings {
     const struct host *host; /* borrowed; without servers: 127.0.0.1, as the C library */
-    unsigned rate;           /* queries a second */
+    unsigned rate, burst;    /* queries a second, and at once; together the most in any second */
     const char *reference;   /* the VPC's own resolver, or NULL */
     struct budget *budget;
 };

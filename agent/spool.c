@@ -107,37 +107,52 @@ void spool_close(struct spool_writer *writer, struct proto_counter *counters, si
                             .is_last = true, .counters = counters, .counter_count = count});
 }
 
-/* Puts an encoded row into the open batch; closes the batch before it when both do not fit. */
-static void add_row(struct spool_writer *writer, struct buf *rows, size_t *count,
-                    const struct buf *row)
+typedef void (*encode_fn)(struct buf *out, const void *row);
+
+/* Puts a row into the open batch; closes the batch before it when both do not fit. */
+static void add_row(struct spool_writer *writer, struct buf *rows, size_t *count, encode_fn encode,
+                    const void *row)
 {
-    if (open_bytes(writer) + row->length + 1 > ROWS_MAX)
+    size_t before = rows->length;
+
+    for (int tries = 0; tries < 2; tries++) {
+        if (rows->length)
+            buf_putc(rows, ',');
+        encode(rows, row);
+        if (!buf_is_full(rows) && open_bytes(writer) <= ROWS_MAX)
+            break;
+        buf_truncate(rows, before);
+        rows->full = false;
+        if (tries > 0 || !open_bytes(writer)) {
+            writer->dropped++; /* longer than a message */
+            return;
+        }
         spool_flush(writer);
-    if (rows->length)
-        buf_putc(rows, ',');
-    buf_append(rows, buf_text(row), row->length);
+        before = 0;
+    }
     ++*count;
     if (open_bytes(writer) >= SPOOL_BATCH_SIZE || *count >= PROTO_ROWS_MAX)
         spool_flush(writer);
 }
 
+static void encode_resolution(struct buf *out, const void *row)
+{
+    proto_encode_resolution(out, row);
+}
+
+static void encode_probe(struct buf *out, const void *row)
+{
+    proto_encode_probe(out, row);
+}
+
 void spool_write_resolution(struct spool_writer *writer, const struct proto_resolution *row)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT(ROWS_MAX);
-
-    proto_encode_resolution(&text, row);
-    if (buf_is_full(&text))
-        writer->dropped++;
-    else
-        add_row(writer, &writer->resolutions, &writer->resolution_count, &text);
+    add_row(writer, &writer->resolutions, &writer->resolution_count, encode_resolution, row);
 }
 
 void spool_write_probe(struct spool_writer *writer, const struct proto_probe *row)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT(ROWS_MAX);
-
-    proto_encode_probe(&text, row);
-    add_row(writer, &writer->probes, &writer->probe_count, &text);
+    add_row(writer, &writer->probes, &writer->probe_count, encode_probe, row);
 }
 
 struct spool_batch *spool_next(struct spool *spool, uint64_t resend_before_us)

@@ -7,11 +7,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
-
-#define ENDPOINT_TEXT_MAX 64
 
 /* A target, ready to probe: a plan for each of its names. */
 struct target {
@@ -86,43 +82,16 @@ static void emit_unresolved(struct sweep *sweep, const struct target *target, co
     sweep->sink.on_probe(sweep->sink.ctx, &row);
 }
 
-static void address_text(const union kernel_address *address, char *out, size_t size)
-{
-    const void *bytes = address->any.sa_family == AF_INET ? (const void *)&address->v4.sin_addr
-                                                          : (const void *)&address->v6.sin6_addr;
-
-    if (!inet_ntop(address->any.sa_family, bytes, out, (socklen_t)size))
-        out[0] = '\0';
-}
-
-static uint16_t address_port(const union kernel_address *address)
-{
-    return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
-}
-
-static void endpoint_text(const union kernel_address *address, char *out, size_t size)
-{
-    char host[INET6_ADDRSTRLEN];
-
-    out[0] = '\0';
-    if (!address->any.sa_family)
-        return;
-    address_text(address, host, sizeof(host));
-    snprintf(out, size, address->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
-             address_port(address));
-}
-
-static void put_kernel_facts(const struct kernel_facts *facts, char *icmp_from, size_t size,
+static void put_kernel_facts(const struct kernel_facts *facts, char icmp_from[KERNEL_TEXT_MAX],
                              struct proto_probe *row)
 {
     row->retransmits = facts->retransmits;
     row->rtt_us = facts->rtt_us;
     row->mss = facts->mss;
     row->pmtu = facts->pmtu;
-    icmp_from[0] = '\0';
     if (!facts->has_icmp)
         return;
-    address_text(&facts->icmp_from, icmp_from, size);
+    kernel_address_text(&facts->icmp_from, icmp_from);
     row->icmp_type = facts->icmp_type;
     row->icmp_code = facts->icmp_code;
     row->icmp_from = icmp_from;
@@ -158,14 +127,14 @@ static enum proto_outcome judge_outcome(const struct attempt *attempt)
 static void emit_attempt(const struct attempt *attempt)
 {
     const struct probe *probe = &attempt->probe;
-    char remote[ENDPOINT_TEXT_MAX], local[ENDPOINT_TEXT_MAX], icmp_from[ENDPOINT_TEXT_MAX];
+    char remote[KERNEL_TEXT_MAX], local[KERNEL_TEXT_MAX], icmp_from[KERNEL_TEXT_MAX];
     const char *chain[PROTO_CHAIN_MAX];
     struct proto_probe row = empty_row(attempt->target, attempt->place.name);
 
-    address_text(&probe->remote, remote, sizeof(remote));
-    endpoint_text(&probe->local, local, sizeof(local));
+    kernel_address_text(&probe->remote, remote);
+    kernel_endpoint_text(&probe->local, local);
     row.address = remote;
-    row.port = address_port(&probe->remote);
+    row.port = kernel_address_port(&probe->remote);
     row.phase = probe->phase;
     row.outcome = judge_outcome(attempt);
     row.error = probe->error;
@@ -180,7 +149,7 @@ static void emit_attempt(const struct attempt *attempt)
     row.bytes_out = (int64_t)probe->bytes_out;
     row.bytes_in = (int64_t)probe->bytes_in;
     row.rate = probe->rate;
-    put_kernel_facts(&probe->kernel, icmp_from, sizeof(icmp_from), &row);
+    put_kernel_facts(&probe->kernel, icmp_from, &row);
     put_tls_facts(probe->tls_facts, chain, &row);
     attempt->sweep->sink.on_probe(attempt->sweep->sink.ctx, &row);
 }
@@ -188,12 +157,12 @@ static void emit_attempt(const struct attempt *attempt)
 static void emit_refused(struct sweep *sweep, const struct target *target,
                          const struct names_endpoint *place, enum proto_outcome outcome)
 {
-    char remote[ENDPOINT_TEXT_MAX];
+    char remote[KERNEL_TEXT_MAX];
     struct proto_probe row = empty_row(target, place->name);
 
-    address_text(&place->address, remote, sizeof(remote));
+    kernel_address_text(&place->address, remote);
     row.address = remote;
-    row.port = address_port(&place->address);
+    row.port = kernel_address_port(&place->address);
     row.phase = PHASE_CONNECT;
     row.outcome = outcome;
     row.resolve_us = (int64_t)place->resolve_us;
@@ -367,16 +336,22 @@ static void start_all_waiting(struct sweep *sweep)
 
 /* ---- endpoints ---- */
 
+static bool is_own(const struct sweep *sweep, const union kernel_address *address)
+{
+    char text[KERNEL_TEXT_MAX];
+
+    kernel_address_text(address, text);
+    return host_owns(sweep->env.host, text);
+}
+
 static bool is_refused_here(struct sweep *sweep, const struct target *target,
                             const struct names_endpoint *place, enum proto_outcome *ret_outcome)
 {
     const struct sockaddr *address = &place->address.any;
     struct budget *budget = sweep->env.budget;
     bool is_proxy = strcmp(place->via, "hosts") == 0 && policy_allows_proxy(address);
-    char text[INET6_ADDRSTRLEN];
 
-    address_text(&place->address, text, sizeof(text));
-    if (target->spec->is_sibling && host_owns(sweep->env.host, text)) {
+    if (target->spec->is_sibling && is_own(sweep, &place->address)) {
         *ret_outcome = OUTCOME_SELF;
     } else if (!is_proxy && !host_has_family(sweep->env.host, address->sa_family)) {
         *ret_outcome = OUTCOME_SKIPPED;

@@ -67,7 +67,7 @@ class Lab:
         self.registry = Registry(self.fleet, state)
         self.servers = Servers(self.fleet, state, settings["servers"])
         self.store_folder = os.path.join(state, "store")
-        self.rules, self.planted, self.fault_count = [], {}, 0
+        self.rules, self.early_rules, self.planted, self.fault_count = [], [], {}, 0
 
     # ---- start ----
 
@@ -133,7 +133,7 @@ class Lab:
             self.program("canreach-agent"),
             "--collector", f"tcp://{self.fleet.infra['collector'].address}:{AGENTS_PORT}",
             "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
-            "--network-mode", "awsvpc", "--allow-net", VPC,
+            "--network-mode", "awsvpc", "--allow-net", VPC, "--tls-ca", self.servers.authority.certificate,
             *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
             "--log-level", self.settings["log_level"]]))
 
@@ -141,11 +141,11 @@ class Lab:
 
     def endpoints(self):
         """Of the servers that are meant to run."""
-        return [(task, check["port"]) for service in self.fleet.services.values() for task in service.tasks
+        return [(task, check) for service in self.fleet.services.values() for task in service.tasks
                 for check in service.checks if all(map(self.processes.is_running, self.server_names(task)))]
 
     def servers_answer(self):
-        return all(answers(task.address, port) for task, port in self.endpoints())
+        return all(answers(task.address, check) for task, check in self.endpoints())
 
     def wait_until_ready(self):
         """Until every server takes connections, every name resolves, every agent is linked."""
@@ -180,7 +180,7 @@ class Lab:
     # ---- faults ----
 
     def apply_filters(self):
-        network.apply_filters(self.fleet, self.rules)
+        network.apply_filters(self.fleet, self.rules, self.early_rules)
 
     def plant(self, words):
         if not words or words[0] not in faults.KINDS:
@@ -256,9 +256,16 @@ class Lab:
                     pass
 
 
-def answers(address, port):
+def answers(address, check):
+    """Whether a server is there; a datagram gets an answer."""
     try:
-        with socket.create_connection((address, port), timeout=0.5):
+        if network.protocol_of(check) == "udp":
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(0.5)
+                client.connect((address, check["port"]))
+                client.send(b"ready?")
+                return bool(client.recv(100))
+        with socket.create_connection((address, check["port"]), timeout=0.5):
             return True
     except OSError:
         return False

@@ -94,7 +94,8 @@ def mac_of(address):
 
 def default_port(check):
     """For SRV records, whose fleet file names no port."""
-    return {"http": 8080, "tcp": 8080, "redis": 6379, "postgres": 5432, "mysql": 3306}.get(check, 8080)
+    return {"https": 8443, "tls": 8443, "grpc": 50051, "udp": 9999, "redis": 6379, "postgres": 5432,
+            "mysql": 3306}.get(check, 8080)
 
 
 def build(document, tasks_per_service):

@@ -61,10 +61,11 @@ END
     shell.run(["nsenter", f"--net=/run/netns/{host.name}", "sh", "-e", "-c", script])
 
 
-def render_filters(fleet, planted):
+def render_filters(fleet, planted, early):
     """The security groups, as one ruleset that replaces the former at once.
 
-    `planted` are faults: (fault id, drop or accept, source tasks, target tasks).
+    `planted` are faults: (fault id, drop or accept, source tasks, target tasks); `early` rules that
+    come before all others: (fault id, source tasks, the rest of the rule).
     """
     chains, jumps = [], []
     for target in fleet.services.values():
@@ -76,7 +77,9 @@ def render_filters(fleet, planted):
     vmap = f"    oifname vmap {{ {', '.join(jumps)} }}\n" if jumps else ""
     return (
         "table inet groups\ndelete table inet groups\ntable inet groups {\n" + "".join(chains) +
-        "  chain forwarding {\n    type filter hook forward priority 0; policy drop;\n"
+        "  chain forwarding {\n    type filter hook forward priority 0; policy drop;\n" +
+        "".join(f'    iifname {interfaces(sources)} {rule} comment "fault {number}"\n'
+                for number, sources, rule in early) +
         "    ct state established,related accept\n"
         f"    oifname {{ {infra} }} accept\n    iifname {{ {infra} }} accept\n{vmap}  }}\n}}\n")
 
@@ -93,12 +96,17 @@ def fault_rules(fault, target):
 
 
 def allow_rules(fleet, source, target):
-    ports = [str(check["port"]) for check in target.checks
-             if (source.name, target.name, check["name"]) not in fleet.denied]
-    if ports and source.tasks:
-        yield (f"iifname {interfaces(source.tasks)} tcp dport {{ {', '.join(sorted(set(ports)))} }} accept "
-               f'comment "{source.name} to {target.name}"')
+    for protocol in ("tcp", "udp"):
+        ports = {str(check["port"]) for check in target.checks
+                 if protocol_of(check) == protocol and (source.name, target.name, check["name"]) not in fleet.denied}
+        if ports and source.tasks:
+            yield (f"iifname {interfaces(source.tasks)} {protocol} dport {{ {', '.join(sorted(ports))} }} accept "
+                   f'comment "{source.name} to {target.name}"')
 
 
-def apply_filters(fleet, planted):
-    shell.run(["nft", "-f", "-"], render_filters(fleet, planted))
+def protocol_of(check):
+    return "udp" if check["check"] == "udp" else "tcp"
+
+
+def apply_filters(fleet, planted, early):
+    shell.run(["nft", "-f", "-"], render_filters(fleet, planted, early))

@@ -5,7 +5,10 @@ import os
 import shutil
 
 from . import shell
+from .authority import Authority
 from .model import LocalError
+
+HERE = os.path.dirname(os.path.realpath(__file__))
 
 NGINX = """daemon off;
 pid {folder}/nginx.pid;
@@ -22,10 +25,20 @@ http {{
 """
 
 NGINX_SERVER = """  server {{
-    listen 0.0.0.0:{port};
+    listen 0.0.0.0:{port}{tls};
     location = {path} {{ return 200 "ok {task}\\n"; }}
+{statuses}
+    location = /slow {{ alias {folder}/slow; limit_rate 100; }}
+    location = /large {{ alias {folder}/large; }}
     location / {{ return 404 "no such page\\n"; }}
   }}"""
+
+NGINX_TLS = """ ssl;
+    ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;{client}"""
+
+OWN_PATHS = ("/slow", "/large", *(f"/status/{status}" for status in (301, 401, 403, 404, 500, 502, 503)))
+STATUSES = (301, 401, 403, 404, 500, 502, 503)  # each at /status/N
+SLOW_BYTES, LARGE_BYTES = 20000, 1 << 20  # the bodies of /slow (100 bytes a second) and /large
 
 HAPROXY = """global
   maxconn 512
@@ -43,9 +56,10 @@ HAPROXY_SERVER = """frontend f{port}
   http-request return status 404 content-type text/plain string "no such page"
 """
 
-BY_CHECK = {"http": "nginx", "redis": "redis", "postgres": "postgres", "mysql": "mariadb"}
+BY_CHECK = {"http": "nginx", "https": "nginx", "tls": "nginx", "grpc": "grpc", "udp": "echo", "redis": "redis",
+            "postgres": "postgres", "mysql": "mariadb"}
 BY_PORT = {6379: "redis", 5432: "postgres", 3306: "mariadb"}
-KINDS = ("nginx", "haproxy", "redis", "postgres", "mariadb")
+KINDS = ("nginx", "haproxy", "redis", "postgres", "mariadb", "grpc", "echo")
 
 
 def kind_of(check, chosen):
@@ -55,15 +69,20 @@ def kind_of(check, chosen):
         return BY_PORT.get(check["port"], "haproxy")
     if check["check"] in BY_CHECK:
         return BY_CHECK[check["check"]]
-    raise LocalError(f"no local server for a '{check['check']}' check yet "
-                     f"(there are: tcp, {', '.join(BY_CHECK)})")
+    raise LocalError(f"no local server for a '{check['check']}' check (there are: tcp, {', '.join(BY_CHECK)})")
+
+
+def is_tls(check):
+    return check["check"] in ("tls", "https") or check.get("tls", False)
 
 
 class Servers:
     """Writes each task's server configuration and says how to start it."""
 
     def __init__(self, fleet, state, chosen):
-        self.state = state
+        self.state, self.fleet = state, fleet
+        self.authority = Authority(os.path.join(state, "tls"))
+        self.wants_client = set()  # services whose servers ask for a client certificate
         self.kinds = {}  # service -> {kind: [checks]}
         for service in fleet.services.values():
             groups = self.kinds.setdefault(service.name, {})
@@ -71,7 +90,8 @@ class Servers:
                 groups.setdefault(kind_of(check, chosen.get(service.name)), []).append(check)
 
     def prepare(self):
-        """What several tasks share: empty database clusters, made once."""
+        """What several tasks share: a CA, empty database clusters, made once."""
+        self.authority.prepare()
         used = {kind for groups in self.kinds.values() for kind in groups}
         if "postgres" in used:
             self.make_postgres_template()
@@ -112,14 +132,41 @@ class Servers:
             shell.run(["cp", "-a", self.template(kind), path])
         return path
 
+    def tls_of(self, task, names):
+        """nginx's words for a server with the service's certificate."""
+        certificate, key = self.authority.leaf(task.service, names)
+        client = (f"\n    ssl_client_certificate {self.authority.certificate}; ssl_verify_client on;"
+                  if task.service in self.wants_client else "")
+        return NGINX_TLS.format(certificate=certificate, key=key, client=client)
+
     def nginx(self, task, checks):
         folder = self.folder(task, "nginx")
-        servers = "\n".join(NGINX_SERVER.format(port=check["port"], path=check["path"], task=task.name)
-                            for check in checks)
+        for name, size in (("slow", SLOW_BYTES), ("large", LARGE_BYTES)):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(("x" * 99 + "\n") * (size // 100) + "the end\n")
+        statuses = "\n".join(f'    location = /status/{status} {{ return {status} "status {status}\\n"; }}'
+                             for status in STATUSES if status != 301)
+        statuses += "\n    location = /status/301 { return 301 /elsewhere; }"
+        servers = "\n".join(NGINX_SERVER.format(
+            port=check["port"], path=check["path"] if check["path"] not in OWN_PATHS else "/health", task=task.name,
+            folder=folder, statuses=statuses,
+            tls=self.tls_of(task, self.fleet.services[task.service].names) if is_tls(check) else "")
+            for check in checks)
         path = os.path.join(folder, "nginx.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(NGINX.format(folder=folder, servers=servers))
         return [shell.need("nginx", "nginx-light"), "-e", f"{folder}/nginx.log", "-p", folder, "-c", path]
+
+    def grpc(self, task, checks):
+        """gRPC's own server with the standard health service."""
+        tls = []
+        if is_tls(checks[0]):
+            tls = list(self.authority.leaf(task.service, self.fleet.services[task.service].names))
+        return [shell.SYSTEM_PYTHON, os.path.join(HERE, "health.py"), str(checks[0]["port"]), *tls]
+
+    def echo(self, task, checks):
+        del task
+        return [shell.need("socat", "socat"), f"UDP4-RECVFROM:{checks[0]['port']},fork", "EXEC:cat"]
 
     def haproxy(self, task, checks):
         folder = self.folder(task, "haproxy")

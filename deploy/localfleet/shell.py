@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 NOBODY = 65534
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's modules are for
 
 # A task sees its own resolv.conf and hosts file, as a container does.
 ENTER = """
