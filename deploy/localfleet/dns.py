@@ -138,10 +138,13 @@ class Registry:
         """Whether the resolver answers at all, through to the registry."""
         return ask(self.fleet.infra["resolver"].address, self.fleet.domains[0], 6) is not None
 
+    def control(self, *words):
+        """unbound-control."""
+        shell.run([shell.need("unbound-control", "unbound"), "-c", os.path.join(self.cache, "unbound.conf"), *words])
+
     def flush(self, rows):
-        control = shell.need("unbound-control", "unbound")
         for name in {row[0] for row in rows}:
-            shell.run([control, "-c", os.path.join(self.cache, "unbound.conf"), "flush", name])
+            self.control("flush", name)
 
 
 def ask(server, name, kind):

@@ -7,8 +7,11 @@ one: write the class and put it into KINDS.
 import errno
 import os
 import signal
+import subprocess
 
-from .model import LocalError, STALE_HOST, ZONES
+from . import network, shell
+from .authority import FAULTS as CERTIFICATES
+from .model import LocalError, RECORD_TTL, STALE_HOST, ZONES
 
 
 class Fault:
@@ -59,6 +62,65 @@ class Allow(Drop):
     kind = "allow"
     summary = "a security group with a rule too many: FROM reaches TO, whatever is expected"
     verdict = "accept"
+
+
+class Early(Fault):
+    """A rule that comes before what is established: `rule` is the rest of it, after the sources."""
+
+    def sources(self):
+        return self.lab.fleet.find(self.words[0])
+
+    def rule(self):
+        raise NotImplementedError
+
+    def prepare(self):
+        self.rule()
+        self.sources()
+
+    def plant(self):
+        self.lab.early_rules.append((self.number, self.sources(), self.rule()))
+        self.lab.apply_filters()
+
+    def heal(self):
+        self.lab.early_rules = [rule for rule in self.lab.early_rules if rule[0] != self.number]
+        self.lab.apply_filters()
+
+
+class Reset(Early):
+    kind = "reset"
+    arguments = "FROM TO"
+    summary = "a firewall in between lets connections be made, and resets them with the first data"
+
+    def rule(self):
+        targets = self.lab.fleet.find(self.words[1])
+        # A segment with data: longer than its headers (RST and pure ACK pass).
+        return (f"oifname {network.interfaces(targets)} tcp flags & (psh | syn) == psh "
+                "reject with tcp reset")
+
+
+class Reject(Early):
+    kind = "reject"
+    arguments = "FROM TO ICMP"
+    summary = "a router that answers with an ICMP error: host-unreachable, net-unreachable, admin-prohibited, ..."
+    codes = ("net-unreachable", "host-unreachable", "prot-unreachable", "port-unreachable", "net-prohibited",
+             "host-prohibited", "admin-prohibited")
+
+    def rule(self):
+        if self.words[2] not in self.codes:
+            raise LocalError(f"ICMP is one of {', '.join(self.codes)}")
+        targets = self.lab.fleet.find(self.words[1])
+        return f"oifname {network.interfaces(targets)} reject with icmp {self.words[2]}"
+
+
+class Block(Early):
+    kind = "block"
+    arguments = "FROM PROTOCOL PORT"
+    summary = "a protocol (tcp, udp) and port of which nothing gets out, e.g. tcp 53: DNS, but not over TCP"
+
+    def rule(self):
+        if self.words[1] not in ("tcp", "udp") or not self.words[2].isdigit():
+            raise LocalError("PROTOCOL is tcp or udp, PORT a number")
+        return f"{self.words[1]} dport {self.words[2]} drop"
 
 
 class Stop(Fault):
@@ -133,6 +195,152 @@ class Unregister(Stale):
         super().plant()
 
 
+class Missing(Stale):
+    kind = "missing"
+    summary = "an SRV record that leads to a host without an address"
+
+    def prepare(self):
+        super().prepare()
+        self.rows = [row for row in self.rows if row[1] == "SRV"]
+        if not self.rows:
+            raise LocalError(f"'{self.words[0]}' has no SRV records (record: SRV)")
+
+
+class Aaaa(Stale):
+    kind = "aaaa"
+    summary = "AAAA records beside the A records, in a fleet whose tasks have no IPv6"
+
+    def prepare(self):
+        super().prepare()
+        self.rows = [(name, "AAAA", f"fd00:77::{self.number:x}", RECORD_TTL)
+                     for name in self.lab.fleet.services[self.words[0]].names]
+
+
+class Dns(Fault):
+    kind = "dns"
+    arguments = "SERVICE ANSWER"
+    summary = "the resolver's answer for a service's names: nxdomain, nodata, refused, servfail, or silent"
+    zones = {"nxdomain": "always_nxdomain", "nodata": "always_nodata", "refused": "always_refuse",
+             "silent": "always_deny"}
+
+    def prepare(self):
+        if self.words[0] not in self.lab.fleet.services:
+            raise LocalError(f"no service '{self.words[0]}'")
+        if self.words[1] not in (*self.zones, "servfail"):
+            raise LocalError(f"ANSWER is one of {', '.join(self.zones)}, servfail")
+        self.names = self.lab.fleet.services[self.words[0]].names
+
+    def plant(self):
+        if self.words[1] == "servfail":
+            self.lab.registry.change(self.broken(), [])
+            self.lab.registry.flush(self.broken())
+            return
+        for name in self.names:
+            self.lab.registry.control("local_zone", name, self.zones[self.words[1]])
+
+    def broken(self):
+        """Records that the authority cannot read: it fails at these names."""
+        return [(name, "A", "no-address", RECORD_TTL) for name in self.names]
+
+    def heal(self):
+        if self.words[1] == "servfail":
+            self.lab.registry.change([], self.broken())
+            self.lab.registry.flush(self.broken())
+            return
+        for name in self.names:
+            self.lab.registry.control("local_zone_remove", name)
+
+
+class Certificate(Stop):
+    kind = "cert"
+    arguments = "SERVICE WHAT"
+    summary = f"a TLS service whose certificate is not good: {', '.join(CERTIFICATES)}; or client: it wants the client's"
+
+    def prepare(self):
+        super().prepare()
+        if self.words[1] not in (*CERTIFICATES, "client"):
+            raise LocalError(f"WHAT is one of {', '.join(CERTIFICATES)}, client")
+        self.service = self.tasks[0].service
+
+    def restart(self):
+        for task in self.tasks:
+            self.lab.stop_servers(task)
+            self.lab.start_servers(task)
+        self.lab.wait_for(self.lab.servers_answer, "servers")
+
+    def plant(self):
+        if self.words[1] == "client":
+            self.lab.servers.wants_client.add(self.service)
+        else:
+            self.lab.servers.authority.faults[self.service] = self.words[1]
+        self.restart()
+
+    def heal(self):
+        self.lab.servers.wants_client.discard(self.service)
+        self.lab.servers.authority.faults.pop(self.service, None)
+        self.restart()
+
+
+PROXY = """global
+  maxconn 512
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 30s
+  timeout server 30s
+listen proxy
+  bind {address}:{port}
+{body}
+"""
+
+
+class Connect(Fault):
+    kind = "connect"
+    arguments = "TASK SERVICE [down]"
+    summary = "Service Connect's shape: the name stands in TASK's /etc/hosts and leads to a proxy in the task"
+
+    def prepare(self):
+        tasks = self.lab.fleet.find(self.words[0])
+        if len(tasks) != 1 or self.words[1] not in self.lab.fleet.services:
+            raise LocalError("TASK is one task, SERVICE a service")
+        self.task, self.service = tasks[0], self.lab.fleet.services[self.words[1]]
+        self.folder = os.path.join(self.lab.state, "hosts", self.task.name)
+        self.process = f"{self.task.name}/proxy{self.number}"
+
+    def plant(self):
+        address, port = f"127.255.0.{1 + self.number % 250}", self.service.checks[0]["port"]
+        if len(self.words) > 2:
+            body = "  mode http\n  http-request return status 503 hdr server envoy string \"no healthy upstream\""
+        else:
+            body = "\n".join(f"  server s{number} {task.address}:{port}"
+                             for number, task in enumerate(self.service.tasks))
+        config = os.path.join(self.folder, f"proxy{self.number}.cfg")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(PROXY.format(address=address, port=port, body=body))
+        self.lab.processes.start(self.process, shell.in_host(
+            self.lab.state, self.task.name, [shell.need("haproxy", "haproxy"), "-db", "-f", config]))
+        with open(os.path.join(self.folder, "hosts"), encoding="ascii") as file:
+            self.former = file.read()
+        self.write_hosts(self.former + "".join(f"{address} {name}\n" for name in self.service.names))
+        self.lab.wait_for(lambda: self.is_listening(address, port), "the proxy")
+
+    def is_listening(self, address, port):
+        return subprocess.run(shell.in_host(self.lab.state, self.task.name, [
+            shell.SYSTEM_PYTHON, "-c", f"import socket; socket.create_connection(('{address}', {port}), 1)"]),
+            check=False, capture_output=True).returncode == 0
+
+    def write_hosts(self, text):
+        """In place: the file is mounted over the task's /etc/hosts."""
+        with open(os.path.join(self.folder, "hosts"), "r+", encoding="ascii") as file:
+            file.truncate()
+            file.write(text)
+
+    def heal(self):
+        self.write_hosts(self.former)
+        self.lab.processes.stop(self.process)
+        del self.lab.processes.commands[self.process]
+
+
 class Kill(Fault):
     kind = "kill"
     arguments = "WHAT"
@@ -195,8 +403,10 @@ class DiskFull(Fault):
         os.unlink(self.path)
 
 
-KINDS = {fault.kind: fault for fault in (Drop, Allow, Stop, Hang, Stale, Unregister, Kill, Leave, Pause, DiskFull)}
+KINDS = {fault.kind: fault for fault in (
+    Drop, Allow, Reset, Reject, Block, Stop, Hang, Certificate, Stale, Unregister, Missing, Aaaa, Dns, Connect, Kill,
+    Leave, Pause, DiskFull)}
 
 
 def usage():
-    return "\n".join(f"  {fault.kind + ' ' + fault.arguments:<16} {fault.summary}" for fault in KINDS.values())
+    return "\n".join(f"  {fault.kind + ' ' + fault.arguments:<28} {fault.summary}" for fault in KINDS.values())

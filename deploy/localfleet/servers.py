@@ -25,8 +25,8 @@ http {{
 """
 
 NGINX_SERVER = """  server {{
-    listen 0.0.0.0:{port}{tls};
-    location = {path} {{ return 200 "ok {task}\\n"; }}
+    listen 0.0.0.0:{port}{tls}
+{pages}
 {statuses}
     location = /slow {{ alias {folder}/slow; limit_rate 100; }}
     location = /large {{ alias {folder}/large; }}
@@ -56,6 +56,8 @@ HAPROXY_SERVER = """frontend f{port}
   http-request return status 404 content-type text/plain string "no such page"
 """
 
+MARIADB_USER, MARIADB_PASSWORD = "app", "secret"
+
 BY_CHECK = {"http": "nginx", "https": "nginx", "tls": "nginx", "grpc": "grpc", "udp": "echo", "redis": "redis",
             "postgres": "postgres", "mysql": "mariadb"}
 BY_PORT = {6379: "redis", 5432: "postgres", 3306: "mariadb"}
@@ -72,6 +74,14 @@ def kind_of(check, chosen):
     raise LocalError(f"no local server for a '{check['check']}' check (there are: tcp, {', '.join(BY_CHECK)})")
 
 
+def by_port(checks):
+    """One for each port: the first that names it says what speaks there."""
+    ports = {}
+    for check in checks:
+        ports.setdefault(check["port"], check)
+    return ports.values()
+
+
 def is_tls(check):
     return check["check"] in ("tls", "https") or check.get("tls", False)
 
@@ -86,7 +96,7 @@ class Servers:
         self.kinds = {}  # service -> {kind: [checks]}
         for service in fleet.services.values():
             groups = self.kinds.setdefault(service.name, {})
-            for check in service.checks:
+            for check in by_port(service.checks):
                 groups.setdefault(kind_of(check, chosen.get(service.name)), []).append(check)
 
     def prepare(self):
@@ -139,6 +149,12 @@ class Servers:
                   if task.service in self.wants_client else "")
         return NGINX_TLS.format(certificate=certificate, key=key, client=client)
 
+    def pages(self, task, port):
+        """The paths that checks of this port ask for."""
+        paths = {check["path"] for check in self.fleet.services[task.service].checks if check["port"] == port}
+        return "\n".join(f'    location = {path} {{ return 200 "ok {task.name}\\n"; }}'
+                         for path in sorted(paths - set(OWN_PATHS)))
+
     def nginx(self, task, checks):
         folder = self.folder(task, "nginx")
         for name, size in (("slow", SLOW_BYTES), ("large", LARGE_BYTES)):
@@ -148,9 +164,8 @@ class Servers:
                              for status in STATUSES if status != 301)
         statuses += "\n    location = /status/301 { return 301 /elsewhere; }"
         servers = "\n".join(NGINX_SERVER.format(
-            port=check["port"], path=check["path"] if check["path"] not in OWN_PATHS else "/health", task=task.name,
-            folder=folder, statuses=statuses,
-            tls=self.tls_of(task, self.fleet.services[task.service].names) if is_tls(check) else "")
+            port=check["port"], pages=self.pages(task, check["port"]), folder=folder, statuses=statuses,
+            tls=self.tls_of(task, self.fleet.services[task.service].names) if is_tls(check) else ";")
             for check in checks)
         path = os.path.join(folder, "nginx.conf")
         with open(path, "w", encoding="utf-8") as file:
@@ -187,10 +202,18 @@ class Servers:
         return [postgres_program("postgres"), "-D", folder, "-p", str(checks[0]["port"]), "-h", "0.0.0.0",
                 "-k", folder, "-F", "-c", "shared_buffers=1MB", "-c", "max_connections=20"]
 
+    def users(self):
+        """A user that may come from anywhere: without one MariaDB turns every host away."""
+        path = os.path.join(self.template("mariadb"), "users.sql")
+        if not os.path.exists(path):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"CREATE USER IF NOT EXISTS '{MARIADB_USER}'@'%' IDENTIFIED BY '{MARIADB_PASSWORD}';\n")
+        return path
+
     def mariadb(self, task, checks):
         folder = self.copy_template(task, "mariadb")
         return [shell.need("mariadbd", "mariadb-server"), "--no-defaults", f"--datadir={folder}",
-                f"--port={checks[0]['port']}", "--bind-address=0.0.0.0", f"--socket={folder}/socket",
+                f"--port={checks[0]['port']}", "--bind-address=0.0.0.0", f"--init-file={self.users()}", f"--socket={folder}/socket",
                 "--skip-name-resolve", "--innodb-buffer-pool-size=8M", f"--pid-file={folder}/pid"]
 
 
