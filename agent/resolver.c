@@ -39,6 +39,7 @@ struct channel {
     ares_channel ares;
     struct watch *watches;
     struct loop_timer timeout; /* c-ares' own */
+    bool is_refused;           /* an ICMP error came: what is under way gets no answer either */
 };
 
 struct server {
@@ -196,6 +197,7 @@ static enum proto_outcome outcome_of_status(int status)
     case ARES_ETIMEOUT:
         return OUTCOME_DNS_TIMEOUT;
     case ARES_ECONNREFUSED:
+    case ARES_ECANCELLED: /* by cancel_refused() */
     case ARES_ESERVFAIL:
         return OUTCOME_DNS_UNREACHABLE;
     case ARES_EBADNAME:
@@ -274,7 +276,7 @@ static bool prepare_next_try(struct query *query, const struct resolution *resol
 
     if (resolution->outcome == OUTCOME_LOCAL_ERROR || query->tries == RESOLVER_TRIES_MAX)
         return false;
-    if (resolution->answer.is_truncated && !query->is_tcp) {
+    if (resolution->outcome == OUTCOME_DNS_TRUNCATED) {
         query->is_tcp = true;
         return true;
     }
@@ -311,6 +313,10 @@ static void on_answer(void *ctx, int status, int timeouts, unsigned char *data, 
     };
 
     (void)timeouts;
+    if (status == ARES_ECONNREFUSED) {
+        channel_of(resolver, server_of(query), query->is_tcp)->is_refused = true;
+        arm_turn(resolver, 0);
+    }
     if (query->is_sending) {
         query->failure = status;
         return;
@@ -318,8 +324,9 @@ static void on_answer(void *ctx, int status, int timeouts, unsigned char *data, 
     query->failure = ARES_SUCCESS;
     if (data && length > 0) {
         int r = dnsmsg_parse(data, (size_t)length, query->type, &resolution.answer);
-        resolution.outcome =
-            outcome_of_answer(&resolution.answer, r == 0 || resolution.answer.is_truncated);
+        resolution.outcome = outcome_of_answer(&resolution.answer, r == 0);
+        if (resolution.answer.is_truncated && !query->is_tcp)
+            resolution.outcome = OUTCOME_DNS_TRUNCATED;
     } else {
         resolution.outcome = outcome_of_status(status);
     }
@@ -368,10 +375,25 @@ static bool take_token(struct resolver *resolver)
     return true;
 }
 
+/* The queries of one channel share a socket, and one ICMP error is told to one of them only: the
+ * others would wait for their time-outs. */
+static void cancel_refused(struct resolver *resolver)
+{
+    for (size_t i = 0; i < RESOLVER_SERVERS_MAX + 1; i++) {
+        struct channel *channel = resolver->servers[i].udp;
+        if (!channel || !channel->is_refused)
+            continue;
+        channel->is_refused = false;
+        ares_cancel(channel->ares);
+        rearm(channel);
+    }
+}
+
 static void send_waiting(void *ctx)
 {
     struct resolver *resolver = ctx;
 
+    cancel_refused(resolver);
     while (resolver->waiting) {
         struct query *query = resolver->waiting;
         if (query->failure != ARES_SUCCESS) {

@@ -75,6 +75,7 @@ void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t erro
         [OUTCOME_SERVFAIL] = "the resolver failed (SERVFAIL)",
         [OUTCOME_DNS_REFUSED] = "the resolver refused the query (REFUSED)",
         [OUTCOME_DNS_ERROR] = "the resolver's answer was an error or unreadable",
+        [OUTCOME_DNS_TRUNCATED] = "the resolver's answer was cut off",
         [OUTCOME_DNS_TIMEOUT] = "the resolver did not answer",
         [OUTCOME_DNS_UNREACHABLE] = "the resolver could not be reached",
         [OUTCOME_REFUSED] = "connection refused",

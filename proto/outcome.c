@@ -17,6 +17,7 @@ static const struct {
     [OUTCOME_SERVFAIL] = {"servfail", OUTCOME_IS_FAILURE},
     [OUTCOME_DNS_REFUSED] = {"dns-refused", OUTCOME_IS_FAILURE},
     [OUTCOME_DNS_ERROR] = {"dns-error", OUTCOME_IS_FAILURE},
+    [OUTCOME_DNS_TRUNCATED] = {"dns-truncated", OUTCOME_IS_FAILURE},
     [OUTCOME_DNS_TIMEOUT] = {"dns-timeout", OUTCOME_IS_FAILURE},
     [OUTCOME_DNS_UNREACHABLE] = {"dns-unreachable", OUTCOME_IS_FAILURE},
     [OUTCOME_REFUSED] = {"refused", OUTCOME_IS_FAILURE},

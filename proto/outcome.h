@@ -24,6 +24,7 @@ enum proto_outcome {
     OUTCOME_SERVFAIL,        /* rcode 2 */
     OUTCOME_DNS_REFUSED,     /* rcode 5 */
     OUTCOME_DNS_ERROR,       /* any other rcode, or an answer that does not parse */
+    OUTCOME_DNS_TRUNCATED,   /* the answer did not fit into a datagram; TCP is next */
     OUTCOME_DNS_TIMEOUT,     /* no server answered in time */
     OUTCOME_DNS_UNREACHABLE, /* the resolver's host refused or could not be reached */
 

@@ -11,7 +11,7 @@ import subprocess
 
 from . import network, shell
 from .authority import FAULTS as CERTIFICATES
-from .model import LocalError, RECORD_TTL, STALE_HOST, ZONES
+from .model import LocalError, MANY_HOST, RECORD_TTL, STALE_HOST, ZONES
 
 
 class Fault:
@@ -195,6 +195,20 @@ class Unregister(Stale):
         super().plant()
 
 
+class Many(Stale):
+    kind = "many"
+    arguments = "SERVICE COUNT"
+    summary = "COUNT records more, of addresses that nobody has: from 29 on an answer does not fit into a datagram"
+
+    def prepare(self):
+        super().prepare()
+        if not self.words[1].isdigit() or not 1 <= int(self.words[1]) <= 500:
+            raise LocalError("COUNT is 1 to 500")
+        service = self.lab.fleet.services[self.words[0]]
+        self.rows = [row for index in range(int(self.words[1])) for row in self.lab.registry.records(
+            service, f"many-{index}", str(ZONES["a"][MANY_HOST + index]))]
+
+
 class Missing(Stale):
     kind = "missing"
     summary = "an SRV record that leads to a host without an address"
@@ -310,7 +324,7 @@ class Connect(Fault):
     def plant(self):
         address, port = f"127.255.0.{1 + self.number % 250}", self.service.checks[0]["port"]
         if len(self.words) > 2:
-            body = "  mode http\n  http-request return status 503 hdr server envoy string \"no healthy upstream\""
+            body = "  mode http\n  http-request return status 503 content-type text/plain hdr server envoy string \"no healthy upstream\""
         else:
             body = "\n".join(f"  server s{number} {task.address}:{port}"
                              for number, task in enumerate(self.service.tasks))
@@ -319,24 +333,29 @@ class Connect(Fault):
             file.write(PROXY.format(address=address, port=port, body=body))
         self.lab.processes.start(self.process, shell.in_host(
             self.lab.state, self.task.name, [shell.need("haproxy", "haproxy"), "-db", "-f", config]))
-        with open(os.path.join(self.folder, "hosts"), encoding="ascii") as file:
-            self.former = file.read()
-        self.write_hosts(self.former + "".join(f"{address} {name}\n" for name in self.service.names))
+        self.lines = [f"{address} {name}\n" for name in self.service.names]
+        self.write_hosts(self.hosts() + self.lines)
         self.lab.wait_for(lambda: self.is_listening(address, port), "the proxy")
 
     def is_listening(self, address, port):
+        if not self.lab.processes.is_running(self.process):
+            raise LocalError(f"no proxy on port {port} in {self.task.name}: a server of its own is there")
         return subprocess.run(shell.in_host(self.lab.state, self.task.name, [
             shell.SYSTEM_PYTHON, "-c", f"import socket; socket.create_connection(('{address}', {port}), 1)"]),
             check=False, capture_output=True).returncode == 0
 
-    def write_hosts(self, text):
+    def hosts(self):
+        with open(os.path.join(self.folder, "hosts"), encoding="ascii") as file:
+            return file.readlines()
+
+    def write_hosts(self, lines):
         """In place: the file is mounted over the task's /etc/hosts."""
         with open(os.path.join(self.folder, "hosts"), "r+", encoding="ascii") as file:
             file.truncate()
-            file.write(text)
+            file.writelines(lines)
 
     def heal(self):
-        self.write_hosts(self.former)
+        self.write_hosts([line for line in self.hosts() if line not in self.lines])
         self.lab.processes.stop(self.process)
         del self.lab.processes.commands[self.process]
 
@@ -404,7 +423,7 @@ class DiskFull(Fault):
 
 
 KINDS = {fault.kind: fault for fault in (
-    Drop, Allow, Reset, Reject, Block, Stop, Hang, Certificate, Stale, Unregister, Missing, Aaaa, Dns, Connect, Kill,
+    Drop, Allow, Reset, Reject, Block, Stop, Hang, Certificate, Stale, Many, Unregister, Missing, Aaaa, Dns, Connect, Kill,
     Leave, Pause, DiskFull)}
 
 

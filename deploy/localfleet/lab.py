@@ -135,7 +135,7 @@ class Lab:
             "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
             "--network-mode", "awsvpc", "--allow-net", VPC, "--tls-ca", self.servers.authority.certificate,
             *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
-            "--log-level", self.settings["log_level"]]))
+            "--log-level", self.settings["log_level"]], read_only=True))
 
     # ---- readiness ----
 

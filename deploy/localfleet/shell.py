@@ -10,7 +10,8 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's modules are for
 # A task sees its own resolv.conf and hosts file, as a container does.
 ENTER = """
 mount --bind "$1/resolv.conf" /etc/resolv.conf && mount --bind "$1/hosts" /etc/hosts || exit 126
-shift; exec "$@"
+[ "$2" = rw ] || mount -o remount,bind,ro / || exit 126
+shift 2; exec "$@"
 """
 
 
@@ -41,12 +42,12 @@ def give_to_nobody(path):
         os.chown(path, NOBODY, NOBODY)
 
 
-def in_host(state, host, command, privileged=False):
+def in_host(state, host, command, privileged=False, read_only=False):
     """`command` inside a task's (or the collector's ...) namespaces. It execs all the way: the pid
     that is started is the command's own."""
     folder = os.path.join(state, "hosts", host)
     return ["nsenter", f"--net=/run/netns/{host}", "unshare", "--mount", "sh", "-c", ENTER, "sh", folder,
-            *([] if privileged else as_nobody()), *command]
+            "ro" if read_only else "rw", *([] if privileged else as_nobody()), *command]
 
 
 def need(program, package, *places):

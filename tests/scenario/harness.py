@@ -1,8 +1,10 @@
 """harness: a local fleet per test class, and canreach run against it."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +12,9 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+from standin import Standin  # noqa: E402
 ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
 BIN = os.environ.get("CANREACH_BIN") or os.path.join(ROOT, "build", "release", "bin")
 LOCAL = os.path.join(ROOT, "deploy", "local")
@@ -139,6 +144,78 @@ class FleetTest(unittest.TestCase):
 
     def tearDown(self):
         self.fleet.heal()
+
+
+class Hand:
+    """An agent of our own in a task of a fleet, whose collector is the test (tests/standin.py)."""
+
+    def __init__(self, fleet, task, *options, resolv_conf=None, env=None):
+        self.fleet, self.task = fleet, task
+        self.folder = os.path.join(fleet.env["CANREACH_LOCAL_DIR"], "hosts", task)
+        self.former = self.replace("resolv.conf", resolv_conf) if resolv_conf else None
+        address = next(line.split()[2] for line in fleet.local("status").stdout.splitlines()
+                       if line.startswith(task + " "))
+        url = f"tcp://{address}:7799"
+        enter = [LOCAL, "exec", task]
+        with patched_environment(fleet.env):
+            self.standin = Standin(program("standin"), url, enter)
+            self.agent = subprocess.Popen(
+                [*enter, "env", *(f"{key}={value}" for key, value in (env or {}).items()), program("canreach-agent"),
+                 "--collector", url, "--service", "hand", "--task", "hand.1", "--log-level", "info", *options],
+                stderr=subprocess.PIPE, text=True)
+        self.standin.wait(lambda messages: any(message["type"] == "pull" for message in messages))
+
+    def replace(self, name, text):
+        """In place: the file is mounted over the task's own. The former text."""
+        with open(os.path.join(self.folder, name), "r+", encoding="ascii") as file:
+            former = file.read()
+            file.seek(0)
+            file.truncate()
+            file.write(text)
+        return former
+
+    def run(self, targets, **options):
+        return self.standin.run(targets, **options)
+
+    def one(self, **target):
+        """The rows of one target."""
+        return self.run([target])
+
+    def pid(self):
+        """Of the agent itself: what was started is the command that entered the task."""
+        for entry in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{entry}/cmdline", encoding="utf-8") as file:
+                    words = file.read().split("\0")
+            except OSError:
+                continue
+            if words[0].endswith("canreach-agent") and "hand.1" in words and self.standin_url() in words:
+                return int(entry)
+        raise AssertionError("no agent")
+
+    def standin_url(self):
+        return next(word for word in self.agent.args if word.startswith("tcp://"))
+
+    def close(self):
+        """The agent's log."""
+        os.kill(self.pid(), signal.SIGTERM)
+        _, log = self.agent.communicate(timeout=20)
+        self.standin.close()
+        if self.former:
+            self.replace("resolv.conf", self.former)
+        assert "Sanitizer" not in log and "runtime error:" not in log, log
+        return log
+
+
+@contextlib.contextmanager
+def patched_environment(env):
+    former = dict(os.environ)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
 
 
 def main():
