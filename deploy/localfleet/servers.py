@@ -214,7 +214,7 @@ class Servers:
         folder = self.copy_template(task, "mariadb")
         return [shell.need("mariadbd", "mariadb-server"), "--no-defaults", f"--datadir={folder}",
                 f"--port={checks[0]['port']}", "--bind-address=0.0.0.0", f"--init-file={self.users()}", f"--socket={folder}/socket",
-                "--skip-name-resolve", "--innodb-buffer-pool-size=8M", f"--pid-file={folder}/pid"]
+                "--innodb-buffer-pool-size=8M", f"--pid-file={folder}/pid"]
 
 
 def postgres_program(name):
