@@ -48,6 +48,22 @@ static void test_srv(void **state)
     assert_string_equal(answer.records[0].name, "task.api.x");
 }
 
+/* How long "no" may be kept: the lesser of the SOA's TTL and its minimum. */
+static void test_negative_ttl(void **state)
+{
+    static const uint8_t no[] = "\0\1\x81\x83\0\1\0\0\0\1\0\0\1x\0\0\1\0\1"
+                                "\0\0\6\0\1\0\0\3\x84\0\x16\0\0"
+                                "\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\1\x2c";
+
+    (void)state;
+    assert_int_equal(dnsmsg_parse(no, sizeof(no) - 1, DNS_A, &answer), 0);
+    assert_int_equal(answer.rcode, 3);
+    assert_int_equal(answer.negative_ttl_s, 300);
+    assert_int_equal(dnsmsg_parse(no, sizeof(no) - 2, DNS_A, &answer), -EINVAL);
+    assert_int_equal(dnsmsg_parse(chain, sizeof(chain) - 1, DNS_A, &answer), 0);
+    assert_int_equal(answer.negative_ttl_s, -1);
+}
+
 static void test_rcodes(void **state)
 {
     static const uint8_t nxdomain[] = "\0\1\x81\x83\0\1\0\0\0\0\0\0\1x\0\0\1\0\1";
@@ -78,9 +94,9 @@ static void test_hostile_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chain),         cmocka_unit_test(test_every_truncation_is_refused),
-        cmocka_unit_test(test_srv),           cmocka_unit_test(test_rcodes),
-        cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_chain),  cmocka_unit_test(test_every_truncation_is_refused),
+        cmocka_unit_test(test_srv),    cmocka_unit_test(test_negative_ttl),
+        cmocka_unit_test(test_rcodes), cmocka_unit_test(test_hostile_names),
     };
     return RUN_TESTS(tests);
 }

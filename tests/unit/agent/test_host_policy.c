@@ -109,12 +109,56 @@ static void test_resolv_conf(void **state)
     assert_string_equal(host.resolvers[2], "10.0.0.3");
 }
 
+static void test_search_list(void **state)
+{
+    struct host host = {.address_count = 0};
+
+    (void)state;
+    host_parse_resolv_conf(&host, "domain old.local\nsearch  shop.local eu.internal not_ok! .\n"
+                                  "options timeout:1 ndots:3\n");
+    assert_int_equal(host.search_count, 2);
+    assert_string_equal(host.search[0], "shop.local");
+    assert_string_equal(host.search[1], "eu.internal");
+    assert_int_equal(host.dots, 3);
+    host_parse_resolv_conf(&host, "");
+    assert_int_equal(host.dots, 1);
+}
+
+static void test_hosts_file(void **state)
+{
+    struct host_entries entries;
+
+    (void)state;
+    host_parse_entries(&entries,
+                       "# comment\n127.0.0.1 localhost # here\n 127.255.0.1\tapi api.shop\n"
+                       "fd00::1 six\nnonsense x\n10.0.0.1\n10.0.0.2 last");
+    assert_int_equal(entries.count, 5);
+    assert_string_equal(entries.entries[2].name, "api.shop");
+    assert_int_equal(entries.entries[2].address.ss_family, AF_INET);
+    assert_int_equal(entries.entries[3].address.ss_family, AF_INET6);
+    assert_string_equal(entries.entries[4].name, "last");
+    host_entries_deinit(&entries);
+}
+
+/* The addresses of Service Connect's proxy, and nothing else of loopback. */
+static void test_proxy(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+
+    (void)state;
+    inet_pton(AF_INET, "127.255.0.9", &address.sin_addr);
+    assert_true(policy_allows_proxy((const struct sockaddr *)&address));
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    assert_false(policy_allows_proxy((const struct sockaddr *)&address));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_never),
         cmocka_unit_test(test_suffixes),    cmocka_unit_test(test_bad_network),
-        cmocka_unit_test(test_resolv_conf),
+        cmocka_unit_test(test_resolv_conf), cmocka_unit_test(test_search_list),
+        cmocka_unit_test(test_hosts_file),  cmocka_unit_test(test_proxy),
     };
     return RUN_TESTS(tests);
 }
