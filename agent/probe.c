@@ -244,7 +244,8 @@ static enum step step_handshake(struct probe *probe)
     outcome = tls_judge(probe->tls_facts->verify, &words);
     if (outcome == OUTCOME_OK || probe->plan->is_unverified)
         return STEP_DONE;
-    exchange_fail(&probe->exchange, outcome, "%s", words);
+    /* The other outcomes say it all. */
+    exchange_fail(&probe->exchange, outcome, "%s", outcome == OUTCOME_TLS_UNTRUSTED ? words : "");
     return fail(probe, outcome, 0);
 }
 
@@ -381,7 +382,7 @@ static void enter_exchange(struct probe *probe)
     exchange_begin(&probe->exchange, probe->plan->check, &probe->plan->exchange);
 }
 
-/* False: that was all, or it cannot go on; the probe is finished. */
+/* False: that was all, or it cannot go on; the probe is finished, and may be gone. */
 static bool enter_next(struct probe *probe)
 {
     bool is_connected = probe->state == PROBE_CONNECTING;
@@ -399,13 +400,16 @@ static bool enter_next(struct probe *probe)
     }
     if (probe->state == PROBE_HANDSHAKING && probe->plan->check->feed)
         end_phase(probe);
-    if (probe->state != PROBE_EXCHANGING && probe->plan->check->feed)
+    if (probe->state != PROBE_EXCHANGING && probe->plan->check->feed) {
         enter_exchange(probe);
-    else if (probe->state == PROBE_HANDSHAKING)
+        return true;
+    }
+    if (probe->state == PROBE_HANDSHAKING) {
         enter_settling(probe);
-    else
-        finish(probe, OUTCOME_OK, 0);
-    return probe->state != PROBE_FINISHED;
+        return true;
+    }
+    finish(probe, OUTCOME_OK, 0); /* `probe` may be gone */
+    return false;
 }
 
 /* Runs steps until one has to wait or the probe is over. */

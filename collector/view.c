@@ -633,6 +633,32 @@ void view_services(const struct runs *runs, struct buf *out)
 
 /* ---- metrics ---- */
 
+/* Over all agents that are known now: a gauge, since agents come and go. */
+static void put_limit_metrics(const struct runs *runs, struct buf *out)
+{
+    struct registry_counter sums[PROTO_COUNTERS_MAX];
+    struct agent *agent, *next;
+    size_t count = 0, at;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        for (size_t i = 0; i < agent->counter_count; i++) {
+            const struct registry_counter *counter = &agent->counters[i];
+            for (at = 0; at < count && strcmp(sums[at].name, counter->name) != 0;)
+                at++;
+            if (at < count)
+                sums[at].count += counter->count;
+            else if (count < PROTO_COUNTERS_MAX)
+                sums[count++] = *counter;
+        }
+    }
+    buf_puts(out, "# TYPE canreach_agent_limits gauge\n");
+    for (at = 0; at < count; at++)
+        if (strspn(sums[at].name, "abcdefghijklmnopqrstuvwxyz-") == strlen(sums[at].name))
+            buf_printf(out, "canreach_agent_limits{limit=\"%s\"} %lld\n", sums[at].name,
+                       (long long)sums[at].count);
+}
+
 void view_metrics(const struct runs *runs, struct buf *out)
 {
     const struct refusals *refusals = &runs->refusals;
@@ -654,6 +680,7 @@ void view_metrics(const struct runs *runs, struct buf *out)
     {
         live += agent_is_live(agent);
     }
+    put_limit_metrics(runs, out);
     buf_puts(out, "# TYPE canreach_messages_refused_total counter\n");
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
         buf_printf(out, "canreach_messages_refused_total{reason=\"%s\"} %llu\n", reasons[i].reason,

@@ -23,6 +23,23 @@ static void add_age(struct table *table, int64_t ms)
         table_add(table, PLAIN, "%lldd", (long long)(seconds / 86400));
 }
 
+/* What its own limits refused, of all assignments so far; waiting is no refusal. */
+static void add_refusals(struct table *table, const cJSON *agent)
+{
+    const cJSON *limit, *limits = cJSON_GetObjectItemCaseSensitive(agent, "limits");
+    int64_t total = 0;
+
+    cJSON_ArrayForEach(limit, limits)
+    {
+        if (cJSON_IsNumber(limit) && strncmp(limit->string, "wait-", 5) != 0)
+            total += (int64_t)limit->valuedouble;
+    }
+    if (total)
+        table_add(table, YELLOW, "%lld", (long long)total);
+    else
+        table_add(table, DIM, "-");
+}
+
 static void add_agent(struct table *table, const cJSON *agent)
 {
     const cJSON *addresses = cJSON_GetObjectItemCaseSensitive(agent, "addresses");
@@ -38,14 +55,15 @@ static void add_agent(struct table *table, const cJSON *agent)
     table_add(table, is_live ? GREEN : YELLOW, "%s", state);
     add_age(table, json_int(agent, "age", 0, INT64_MAX / 2, 0));
     table_add(table, PLAIN, "%s", json_string(agent, "version", "?"));
+    add_refusals(table, agent);
     table_add(table, PLAIN, "%s", cJSON_IsString(first) ? first->valuestring : "");
 }
 
 int cmd_agents(int argc, char **argv)
 {
     static const struct option_spec specs[] = {COMMON_OPTIONS};
-    static const char *const heads[] = {"service", "task",    "zone",   "link",
-                                        "age",     "version", "address"};
+    static const char *const heads[] = {"service", "task",    "zone",    "link",
+                                        "age",     "version", "refused", "address"};
     struct common_settings settings = {0};
     CLEANUP_JSON cJSON *document = NULL;
     struct table table;

@@ -7,6 +7,7 @@
 #include "common/text.h"
 
 #include <cjson/cJSON.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,14 +32,49 @@ static void add_ms(struct table *table, const cJSON *row, const char *key)
         table_add(table, DIM, "-");
 }
 
+static void put_note(struct buf *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void put_note(struct buf *out, const char *format, ...)
+{
+    va_list args;
+
+    buf_puts(out, out->length ? ", " : "");
+    va_start(args, format);
+    buf_vprintf(out, format, args);
+    va_end(args);
+}
+
+/* What is unusual about an answer. */
+static void put_resolution_notes(struct buf *out, const cJSON *row)
+{
+    const char *asked = json_string(row, "asked", "");
+    const cJSON *alias, *chain = cJSON_GetObjectItemCaseSensitive(row, "chain");
+
+    if (*asked && strcasecmp(asked, json_string(row, "name", "")) != 0)
+        put_note(out, "for %s", asked);
+    cJSON_ArrayForEach(alias, chain)
+    {
+        if (cJSON_IsString(alias))
+            put_note(out, "CNAME %s", alias->valuestring);
+    }
+    if (json_bool(row, "tcp", false))
+        put_note(out, "over TCP");
+    if (json_bool(row, "superseded", false))
+        put_note(out, "tried on");
+    if (json_bool(row, "reference", false))
+        put_note(out, "VPC resolver, to compare");
+}
+
 static void add_resolution(struct table *table, const cJSON *row)
 {
     const cJSON *answer, *answers = cJSON_GetObjectItemCaseSensitive(row, "answers");
     int64_t ttl = json_int(row, "ttl", 0, INT64_C(4294967295), -1);
     bool is_good = strcmp(json_string(row, "outcome", ""), "ok") == 0 ||
                    strcmp(json_string(row, "outcome", ""), "nodata") == 0;
-    CLEANUP_BUF struct buf list = BUF_INIT(BUF_UNBOUNDED);
+    CLEANUP_BUF struct buf list = BUF_INIT(BUF_UNBOUNDED), notes = list;
 
+    put_resolution_notes(&notes, row);
     cJSON_ArrayForEach(answer, answers)
     {
         buf_printf(&list, "%s%s", list.length ? ", " : "",
@@ -54,13 +90,14 @@ static void add_resolution(struct table *table, const cJSON *row)
         table_add(table, DIM, "-");
     add_ms(table, row, "time");
     table_add(table, PLAIN, "%s", json_string(row, "resolver", ""));
+    table_add(table, DIM, "%s", buf_text(&notes));
     table_add(table, PLAIN, "%s", buf_text(&list));
 }
 
 static void print_resolutions(const cJSON *rows)
 {
-    static const char *const heads[] = {"  task", "name", "type",     "outcome",
-                                        "ttl",    "ms",   "resolver", "answers"};
+    static const char *const heads[] = {"  task", "name",     "type",  "outcome", "ttl",
+                                        "ms",     "resolver", "notes", "answers"};
     struct table table;
     const cJSON *row;
 
@@ -74,8 +111,37 @@ static void print_resolutions(const cJSON *rows)
     table_deinit(&table);
 }
 
+/* What the kernel, the certificate and the body say beyond the outcome. */
+static void put_attempt_notes(struct buf *out, const cJSON *row)
+{
+    const cJSON *icmp = cJSON_GetObjectItemCaseSensitive(row, "icmp");
+    const cJSON *session = cJSON_GetObjectItemCaseSensitive(row, "tls_session");
+    int64_t retransmits = json_int(row, "retransmits", 0, INT32_MAX, 0);
+    int64_t rate = json_int(row, "rate", 0, INT64_MAX, 0);
+    int64_t days = json_int(session, "valid_days", -400000, 400000, 0);
+
+    if (*json_string(row, "detail", ""))
+        put_note(out, "%s", json_string(row, "detail", ""));
+    if (cJSON_IsObject(icmp))
+        put_note(out, "ICMP %lld/%lld from %s", (long long)json_int(icmp, "type", 0, 255, 0),
+                 (long long)json_int(icmp, "code", 0, 255, 0), json_string(icmp, "from", "?"));
+    if (retransmits)
+        put_note(out, "%lld retransmits", (long long)retransmits);
+    if (strcmp(json_string(row, "via", ""), "hosts") == 0)
+        put_note(out, "address from /etc/hosts");
+    if (cJSON_IsObject(session)) {
+        put_note(out, "%s", json_string(session, "version", "?"));
+        put_note(out,
+                 days < 0 ? "certificate expired %lld days ago" : "certificate good for %lld days",
+                 (long long)(days < 0 ? -days : days));
+    }
+    if (rate)
+        put_note(out, "%.1f MB/s", (double)rate / 1e6);
+}
+
 static void add_attempt(struct table *table, const cJSON *row)
 {
+    CLEANUP_BUF struct buf notes = BUF_INIT(2048);
     const char *outcome = json_string(row, "outcome", "?");
     const char *address = json_string(row, "address", "");
     bool is_ok = strcmp(outcome, "ok") == 0;
@@ -89,14 +155,18 @@ static void add_attempt(struct table *table, const cJSON *row)
     table_add(table, PLAIN, "%s", json_string(row, "phase", "?"));
     add_ms(table, row, "resolve");
     add_ms(table, row, "connect");
+    add_ms(table, row, "tls");
     add_ms(table, row, "exchange");
     table_add(table, is_ok ? GREEN : RED, "%s", json_string(row, "text", outcome));
+    put_attempt_notes(&notes, row);
+    table_add(table, PLAIN, "%s", buf_text(&notes));
 }
 
 static void print_attempts(const cJSON *rows)
 {
-    static const char *const heads[] = {"  task",     "endpoint",    "phase",   "resolve ms",
-                                        "connect ms", "exchange ms", "observed"};
+    static const char *const heads[] = {"  task",      "endpoint",   "phase",
+                                        "resolve ms",  "connect ms", "tls ms",
+                                        "exchange ms", "observed",   "notes"};
     struct table table;
     const cJSON *row;
 

@@ -70,10 +70,13 @@ static void print_cell(const struct table_cell *at, size_t width, bool is_last)
 static void print_block(const struct table *table, const size_t *widths, size_t first, size_t end)
 {
     for (size_t row = 0; row < rows_of(table); row++) {
+        size_t last = end; /* nothing is padded for the sake of empty cells at the end */
+        while (last > first + 1 && !*cell(table, row, last - 1)->text)
+            last--;
         if (first > 0)
             print_cell(cell(table, row, 0), widths[0], false);
-        for (size_t column = first; column < end; column++)
-            print_cell(cell(table, row, column), widths[column], column + 1 == end);
+        for (size_t column = first; column < last; column++)
+            print_cell(cell(table, row, column), widths[column], column + 1 == last);
         putchar('\n');
     }
 }

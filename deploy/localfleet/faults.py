@@ -94,7 +94,8 @@ class Reset(Early):
     def rule(self):
         targets = self.lab.fleet.find(self.words[1])
         # A segment with data: longer than its headers (RST and pure ACK pass).
-        return (f"oifname {network.interfaces(targets)} tcp flags & (psh | syn) == psh "
+        return (f"oifname {network.interfaces(targets)} ct direction original "
+                "tcp flags & (psh | syn) == psh "
                 "reject with tcp reset")
 
 
@@ -109,7 +110,7 @@ class Reject(Early):
         if self.words[2] not in self.codes:
             raise LocalError(f"ICMP is one of {', '.join(self.codes)}")
         targets = self.lab.fleet.find(self.words[1])
-        return f"oifname {network.interfaces(targets)} reject with icmp {self.words[2]}"
+        return f"oifname {network.interfaces(targets)} ct state new reject with icmp {self.words[2]}"
 
 
 class Block(Early):

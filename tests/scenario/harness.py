@@ -151,6 +151,7 @@ class Hand:
 
     def __init__(self, fleet, task, *options, resolv_conf=None, env=None):
         self.fleet, self.task = fleet, task
+        self.name = f"hand.{os.getpid()}.{id(self)}"  # every fleet on this machine has the same addresses
         self.folder = os.path.join(fleet.env["CANREACH_LOCAL_DIR"], "hosts", task)
         self.former = self.replace("resolv.conf", resolv_conf) if resolv_conf else None
         address = next(line.split()[2] for line in fleet.local("status").stdout.splitlines()
@@ -161,7 +162,7 @@ class Hand:
             self.standin = Standin(program("standin"), url, enter)
             self.agent = subprocess.Popen(
                 [*enter, "env", *(f"{key}={value}" for key, value in (env or {}).items()), program("canreach-agent"),
-                 "--collector", url, "--service", "hand", "--task", "hand.1", "--log-level", "info", *options],
+                 "--collector", url, "--service", "hand", "--task", self.name, "--log-level", "info", *options],
                 stderr=subprocess.PIPE, text=True)
         self.standin.wait(lambda messages: any(message["type"] == "pull" for message in messages))
 
@@ -189,12 +190,9 @@ class Hand:
                     words = file.read().split("\0")
             except OSError:
                 continue
-            if words[0].endswith("canreach-agent") and "hand.1" in words and self.standin_url() in words:
+            if words[0].endswith("canreach-agent") and self.name in words:
                 return int(entry)
         raise AssertionError("no agent")
-
-    def standin_url(self):
-        return next(word for word in self.agent.args if word.startswith("tcp://"))
 
     def close(self):
         """The agent's log."""

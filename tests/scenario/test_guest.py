@@ -122,7 +122,7 @@ class Guest(FleetTest):
 
     def test_the_root_is_read_only(self):
         """The fleet's own agents run on one: deploy/localfleet/shell.py."""
-        mounts = run("sh", "-c", "for p in $(pgrep -f '[c]anreach-agent --collector.*--task tls.1'); do "
+        mounts = run("sh", "-c", "for p in $(pgrep -f '[c]anreach-agent --collector.*--task tls.1 '); do "
                      "cat /proc/$p/mounts 2>/dev/null; done").stdout
         roots = [line.split()[3] for line in mounts.splitlines() if line.split()[1] == "/"]
         self.assertTrue(roots and all("ro" in options.split(",") for options in roots), roots)
