@@ -154,6 +154,29 @@ bool host_has_family(const struct host *host, int family)
     return family == AF_INET ? host->has_ipv4 : host->has_ipv6;
 }
 
+static bool is_vpc_resolver(const struct host *host, const char *resolver)
+{
+    struct in_addr address, own;
+
+    if (strcmp(resolver, "169.254.169.253") == 0)
+        return true;
+    if (inet_pton(AF_INET, resolver, &address) != 1 || (ntohl(address.s_addr) & 15) != 2)
+        return false;
+    for (size_t i = 0; i < host->address_count; i++)
+        if (inet_pton(AF_INET, host->addresses[i], &own) == 1 &&
+            ntohl(own.s_addr) >> 16 == ntohl(address.s_addr) >> 16)
+            return true;
+    return false;
+}
+
+bool host_uses_vpc_resolver(const struct host *host)
+{
+    for (size_t i = 0; i < host->resolver_count; i++)
+        if (is_vpc_resolver(host, host->resolvers[i]))
+            return true;
+    return false;
+}
+
 static bool parse_address(const char *text, struct sockaddr_storage *ret_address)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};

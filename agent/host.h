@@ -52,6 +52,11 @@ void host_parse_resolv_conf(struct host *host, const char *text);
 bool host_owns(const struct host *host, const char *address);
 bool host_has_family(const struct host *host, int family);
 
+/* Whether a configured resolver is, as far as its address shows, the VPC's own: 169.254.169.253, or
+ * an address of our own /16 (a VPC is no larger) that is two above a block of sixteen (no block is
+ * smaller): "VPC+2" of the Amazon VPC User Guide, "DNS attributes for your VPC". */
+bool host_uses_vpc_resolver(const struct host *host);
+
 /* hosts(5), from `path` (NULL: /etc/hosts; it may be missing) or a text. */
 void host_read_entries(struct host_entries *entries, const char *path);
 void host_parse_entries(struct host_entries *entries, const char *text);

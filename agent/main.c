@@ -3,11 +3,13 @@
 #include "agent/budget.h"
 #include "agent/resolver.h"
 #include "agent/sandbox.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/text.h"
 #include "common/version.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +65,13 @@ static const struct option_spec specs[] = {
     {"version", NULL, OPTION_FLAG, FIELD(version), NULL, NULL, 0, 0, "print the version and exit"},
 };
 
+static bool is_address(const char *text)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
 static int usage_error(const char *text)
 {
     fprintf(stderr, "canreach-agent: %s\nTry 'canreach-agent --help'.\n", text);
@@ -96,11 +105,14 @@ static void on_signal(void *ctx)
 
 /* The VPC's own resolver: as given, else ECS' address for it where tasks have an interface of their
  * own. */
-static const char *vpc_resolver(const struct settings *settings, const struct identity *identity)
+static const char *vpc_resolver(const struct settings *settings, const struct identity *identity,
+                                const struct host *host)
 {
+    bool is_awsvpc = identity->is_ecs && identity->mode && strcmp(identity->mode, "awsvpc") == 0;
+
     if (settings->vpc_resolver)
         return strcmp(settings->vpc_resolver, "none") == 0 ? "" : settings->vpc_resolver;
-    return identity->is_ecs && strcmp(identity->mode, "awsvpc") == 0 ? ECS_RESOLVER : "";
+    return is_awsvpc && !host_uses_vpc_resolver(host) ? ECS_RESOLVER : "";
 }
 
 /* Before NNG's threads: they inherit it all. */
@@ -173,7 +185,7 @@ static int run(const struct settings *settings, struct identity *identity, struc
     else if (give_up_rights(err) < 0)
         status = usage_error(err->text);
     else {
-        agent.vpc_resolver = vpc_resolver(settings, identity);
+        agent.vpc_resolver = vpc_resolver(settings, identity, host);
         status = serve(&agent, err);
     }
     tls_free(agent.tls);
@@ -209,6 +221,9 @@ static int start(const struct settings *settings)
         return usage_error("--collector is needed: tcp://HOST:PORT or ipc:///PATH");
     if (check_urls(&settings->collectors, &err) < 0)
         return usage_error(err.text);
+    if (settings->vpc_resolver && strcmp(settings->vpc_resolver, "none") != 0 &&
+        !is_address(settings->vpc_resolver))
+        return usage_error("--vpc-resolver: expected an address such as 10.0.0.2, or none");
     status = run(settings, &identity, &err);
     identity_deinit(&identity);
     return status;
@@ -220,6 +235,7 @@ int main(int argc, char **argv)
     struct error err;
     int status;
 
+    json_account_memory();
     tls_account_memory();
     resolver_account_memory();
     if (options_parse(specs, ARRAY_SIZE(specs), &settings, argc, argv, NULL, &err) < 0)

@@ -43,8 +43,7 @@ static const char *const allowed[] = {
     "alarm", "setitimer", "restart_syscall",
     /* time, chance, signals, the end */
     "clock_gettime", "clock_gettime64", "clock_getres", "gettimeofday", "time", "getrandom",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "kill", "exit",
-    "exit_group",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "exit", "exit_group",
     /* who and where we are */
     "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo", "getrlimit", "prlimit64",
     "getrusage"};

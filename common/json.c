@@ -1,5 +1,7 @@
 #include "common/json.h"
 
+#include "common/mem.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
@@ -97,4 +99,11 @@ bool json_bool(const struct cJSON *object, const char *key, bool fallback)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
     return cJSON_IsBool(item) ? cJSON_IsTrue(item) : fallback;
+}
+
+void json_account_memory(void)
+{
+    cJSON_Hooks hooks = {mem_lib_malloc, mem_free};
+
+    cJSON_InitHooks(&hooks);
 }

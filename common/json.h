@@ -25,6 +25,9 @@ bool json_is_int(const struct cJSON *value, int64_t *ret_value);
 bool json_bool(const struct cJSON *object, const char *key, bool fallback);
 
 void json_free_pointer(struct cJSON **value);
+/* Has cJSON take its memory from common/mem, so that it is accounted for. Before any other use. */
+void json_account_memory(void);
+
 #define CLEANUP_JSON __attribute__((cleanup(json_free_pointer)))
 
 #endif

@@ -1,5 +1,7 @@
 """Every check against its real server, and every way in which it can fail."""
 
+import json
+
 from harness import FleetTest, cell, main
 
 CHECKS = """
@@ -57,7 +59,7 @@ class Checks(FleetTest):
         """The one attempt of a run, with everything that was seen of it."""
         self.fleet.run("--from", source, "--to", f"{target}:{check}" if check else target)
         result = self.fleet.canreach("why", "-o", "json", source, f"{target}:{check}" if check else target)
-        document = __import__("json").loads(result.stdout)
+        document = json.loads(result.stdout)
         self.assertEqual(len(document["probes"]), 1, document["probes"])
         return document["probes"][0]
 

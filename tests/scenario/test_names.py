@@ -1,6 +1,9 @@
 """From names to endpoints: what each kind of answer, resolver and source looks like, row by row."""
 
-from harness import FleetTest, Hand, cell, main
+import json
+import time
+
+from harness import FleetTest, Hand, main
 
 NAMES = """
 fleet: names
@@ -20,7 +23,7 @@ class Names(FleetTest):
 
     def why(self, source, target):
         self.fleet.run("--from", source, "--to", target)
-        return __import__("json").loads(self.fleet.canreach("why", "-o", "json", source, target).stdout)
+        return json.loads(self.fleet.canreach("why", "-o", "json", source, target).stdout)
 
     def rows(self, target, kind="A", source="web"):
         document = self.why(source, target)
@@ -129,6 +132,22 @@ class Resolvers(FleetTest):
         rows = [(row["resolver"], row["outcome"], row.get("superseded", False)) for row in report.resolutions
                 if row["type"] == "A"]
         self.assertEqual(rows, [(RESOLVER, "dns-timeout", True), (REGISTRY, "ok", False)])
+
+    def test_slow_and_dropping(self):
+        """Half a second late is an answer; one that never comes is asked for again."""
+        hand = self.hand(f"nameserver {RESOLVER}\n")
+        for pause, tries, least in ((0.5, [1], 300000), (1.4, [1, 2], 0)):
+            with self.subTest(pause):
+                self.fleet.fault("pause", "resolver")
+                assignment = hand.standin.assign([{"names": ["cache.shop.local"], "port": 6379}])
+                time.sleep(pause)
+                self.fleet.heal()
+                report = hand.standin.report(assignment)
+                rows = [row for row in report.resolutions if row["type"] == "A"]
+                self.assertEqual(report.outcomes(), [("connect", "ok")])
+                self.assertEqual([row["tries"] for row in rows], tries)
+                self.assertEqual([row["outcome"] for row in rows], ["dns-timeout", "ok"][-len(tries):])
+                self.assertGreater(rows[-1]["time_us"], least)
 
     def test_a_dead_first_server(self):
         hand = self.hand(f"nameserver 10.77.0.10\nnameserver {RESOLVER}\n")  # nobody listens there

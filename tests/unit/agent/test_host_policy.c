@@ -1,5 +1,6 @@
 #include "agent/host.h"
 #include "agent/policy.h"
+#include "common/text.h"
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
@@ -124,6 +125,23 @@ static void test_search_list(void **state)
     assert_int_equal(host.dots, 1);
 }
 
+static void test_the_vpc_resolver(void **state)
+{
+    struct host host = {.address_count = 1, .resolver_count = 1, .addresses = {"10.0.37.9"}};
+    static const struct {
+        const char *resolver;
+        bool is_vpc;
+    } cases[] = {{"169.254.169.253", true}, {"10.0.0.2", true},      {"10.0.16.18", true},
+                 {"10.0.0.53", false},      {"10.9.0.2", false},     {"192.168.0.2", false},
+                 {"8.8.8.8", false},        {"fd00:ec2::253", false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        text_copy(host.resolvers[0], HOST_TEXT_MAX, cases[i].resolver);
+        assert_int_equal(host_uses_vpc_resolver(&host), cases[i].is_vpc);
+    }
+}
+
 static void test_hosts_file(void **state)
 {
     struct host_entries entries;
@@ -155,10 +173,15 @@ static void test_proxy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_never),
-        cmocka_unit_test(test_suffixes),    cmocka_unit_test(test_bad_network),
-        cmocka_unit_test(test_resolv_conf), cmocka_unit_test(test_search_list),
-        cmocka_unit_test(test_hosts_file),  cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_never),
+        cmocka_unit_test(test_suffixes),
+        cmocka_unit_test(test_bad_network),
+        cmocka_unit_test(test_resolv_conf),
+        cmocka_unit_test(test_search_list),
+        cmocka_unit_test(test_the_vpc_resolver),
+        cmocka_unit_test(test_hosts_file),
+        cmocka_unit_test(test_proxy),
     };
     return RUN_TESTS(tests);
 }

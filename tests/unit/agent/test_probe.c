@@ -167,6 +167,32 @@ static void test_refused(void **state)
     assert_int_equal(probe.phase, PHASE_CONNECT);
 }
 
+static void test_ipv6(void **state)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t size = sizeof(address);
+    int listener = socket(AF_INET6, SOCK_STREAM, 0);
+    struct result result = {.loop = loop_new()};
+    struct probe probe = {.loop = result.loop, .plan = &tcp, .fn = on_done, .ctx = &result};
+    char text[KERNEL_TEXT_MAX];
+
+    (void)state;
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) < 0)
+        skip(); /* no IPv6 on this machine */
+    listen(listener, 1);
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    probe.remote.v6 = address;
+    probe_start(&probe);
+    assert_int_equal(loop_run(result.loop), 0);
+    assert_int_equal(result.outcome, OUTCOME_OK);
+    assert_int_equal(result.local.any.sa_family, AF_INET6);
+    kernel_endpoint_text(&result.local, text);
+    assert_memory_equal(text, "[::1]:", 6);
+    assert_true(result.kernel.mss > 500);
+    loop_free(result.loop);
+    close(listener);
+}
+
 /* A connect that fails at once never left the host: its own routing said no. */
 static void test_no_way_out(void **state)
 {
@@ -257,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_no_way_out),
         cmocka_unit_test(test_http),
         cmocka_unit_test(test_http_byte_by_byte),
