@@ -120,7 +120,7 @@ static int add_rules(scmp_filter_ctx filter)
     for (size_t i = 0; i < 3 && r == 0; i++) {
         const int families[] = {AF_UNIX, AF_INET, AF_INET6};
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     }
     return r;
 }

@@ -31,9 +31,12 @@ static const struct {
      "  n/a          a service with one task, seen from itself\n"},
     {"why",
      "Shows one pair: what each task of SOURCE resolved, each endpoint it tried, how far it got\n"
-     "and what it saw.\n\n"
+     "and what it saw: DNS answers and who gave them, ICMP errors and who sent them, retransmits,\n"
+     "certificates, the server's own words.\n\n"
      "  --run RUN                  of this run [last]\n"},
-    {"agents", "Lists the agents: link (live or lost), age, version, address.\n"},
+    {"agents",
+     "Lists the agents: link (live or lost), age, version, how often their own limits refused\n"
+     "something (with -o json: which), address.\n"},
     {"services", "Lists the fleet's services: agents, checks, record type, discovery names.\n"},
     {"runs",
      "Lists earlier runs, the newest first. With an id: the tasks that took part, and which were\n"
