@@ -104,6 +104,8 @@ void kernel_read_tcp(int fd, struct kernel_facts *facts)
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
         return;
     facts->retransmits = info.tcpi_total_retrans;
+    if (!info.tcpi_rtt)
+        return; /* never connected: the rest is what the kernel begins with */
     facts->rtt_us = info.tcpi_rtt;
     facts->mss = info.tcpi_snd_mss;
     facts->pmtu = info.tcpi_pmtu;

@@ -24,8 +24,8 @@ uint16_t kernel_address_port(const union kernel_address *address);
 struct kernel_facts {
     uint32_t retransmits; /* of the SYN and of data */
     uint32_t rtt_us;      /* smoothed; 0 before there is one */
-    uint32_t mss;         /* bytes, of what we send */
-    uint32_t pmtu;        /* bytes */
+    uint32_t mss;         /* bytes, of what we send; 0 likewise */
+    uint32_t pmtu;        /* bytes; 0 likewise */
     bool has_icmp;
     uint8_t icmp_type, icmp_code;
     union kernel_address icmp_from; /* a router, the target, or ourselves when ARP found nobody */

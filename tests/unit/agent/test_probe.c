@@ -164,6 +164,7 @@ static void test_refused(void **state)
     (void)state;
     assert_int_equal(probe.outcome, OUTCOME_REFUSED);
     assert_int_equal(probe.error, ECONNREFUSED);
+    assert_int_equal(probe.kernel.mss, 0);
     assert_int_equal(probe.phase, PHASE_CONNECT);
 }
 
