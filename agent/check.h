@@ -37,6 +37,7 @@ struct exchange {
 
     enum proto_outcome outcome; /* of CHECK_FAILED */
     int status;                 /* http: the status, 0 until there is one */
+    bool has_farewell;          /* with CHECK_PASSED: `out` is a last word, and the end in order */
     char *detail;               /* a few words, owned; NULL mostly */
 
     struct http_answer http;

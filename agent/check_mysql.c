@@ -107,6 +107,7 @@ static enum check_result judge_verdict(struct exchange *exchange, const unsigned
         return CHECK_MORE;
     if (!length || payload[0] != 0x00)
         return exchange_fail(exchange, OUTCOME_BAD_REPLY, "no verdict on the login");
+    exchange->has_farewell = true;
     put_int(&payload_out, 1, 1); /* logged in: COM_QUIT */
     send_packet(exchange, &payload_out, 0);
     return CHECK_PASSED;

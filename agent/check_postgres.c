@@ -60,6 +60,7 @@ static enum check_result judge(struct exchange *exchange, const char *message, s
         return judge_error(exchange, message + 5, message + length);
     /* Authentication is asked for, or was not needed: a word of farewell, or it logs a lost client.
      */
+    exchange->has_farewell = true;
     exchange->out = terminate;
     exchange->out_length = sizeof(terminate) - 1;
     return CHECK_PASSED;

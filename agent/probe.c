@@ -27,13 +27,13 @@ static bool is_datagram(const struct probe *probe)
 }
 
 /* A connection that is not needed any more is reset: no TIME_WAIT is left behind in the task, which
- * the app's connections would have to live with. One with a farewell under way closes in order. */
+ * the app's connections would have to live with. One that said farewell ends in order. */
 static void close_socket(struct probe *probe)
 {
     struct linger reset = {1, 0};
 
     loop_forget(probe->loop, &probe->source);
-    if (!is_datagram(probe) && !probe->exchange.out_length)
+    if (!is_datagram(probe) && !probe->exchange.has_farewell)
         setsockopt(probe->source.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(probe->source.fd);
     probe->source.fd = -1;

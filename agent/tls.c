@@ -191,6 +191,9 @@ struct tls_session *tls_close(struct tls_session *session)
 {
     if (!session)
         return NULL;
+    /* A word of farewell, not waited for: servers log a handshake that seems cut off. */
+    if (SSL_is_init_finished(session->ssl) && SSL_shutdown(session->ssl) < 0)
+        ERR_clear_error();
     SSL_free(session->ssl);
     mem_free(session);
     return NULL;
