@@ -41,6 +41,7 @@ struct agent {
     bool is_welcome; /* the collector has taken our hello over the present link */
     bool is_leaving;
     bool is_pull_sent;
+    bool is_refusing;
     int64_t epoch;
     int64_t got[PROTO_GOT_MAX]; /* a ring of the latest assignments */
     size_t got_count;
@@ -269,11 +270,15 @@ static void take_assignment(struct agent *agent, struct proto_message *message)
     /* More than was asked for: it comes again with a later pull, which does not name it as got. */
     if (agent->job_count >= AGENT_SWEEPS_MAX || !budget_has_memory(&agent->budget)) {
         budget_count(&agent->budget, BUDGET_BY_ASSIGNMENT);
+        if (agent->is_refusing)
+            return;
+        agent->is_refusing = true; /* told once, until one is taken again */
         log_warn("assignment-refused", "run=%lld assignment=%lld under_way=%zu bytes=%zu",
                  (long long)assignment->run, (long long)assignment->id, agent->job_count,
                  mem_used());
         return;
     }
+    agent->is_refusing = false;
     agent->got[agent->got_count++ % PROTO_GOT_MAX] = assignment->id;
     log_info("assignment", "run=%lld assignment=%lld targets=%zu", (long long)assignment->run,
              (long long)assignment->id, assignment->target_count);

@@ -164,10 +164,11 @@ class Hand:
         enter = [LOCAL, "exec", task]
         with patched_environment(fleet.env):
             self.standin = Standin(program("standin"), url, enter)
+            self.log = tempfile.TemporaryFile("w+")
             self.agent = subprocess.Popen(
                 [*enter, "env", *(f"{key}={value}" for key, value in (env or {}).items()), program("canreach-agent"),
                  "--collector", url, "--service", "hand", "--task", self.name, "--log-level", "info", *options],
-                stderr=subprocess.PIPE, text=True)
+                stderr=self.log, text=True)
         self.standin.wait(lambda messages: any(message["type"] == "pull" for message in messages))
 
     def replace(self, name, text):
@@ -201,7 +202,10 @@ class Hand:
     def close(self):
         """The agent's log."""
         os.kill(self.pid(), signal.SIGTERM)
-        _, log = self.agent.communicate(timeout=20)
+        self.agent.wait(20)
+        self.log.seek(0)
+        log = self.log.read()
+        self.log.close()
         self.standin.close()
         if self.former:
             self.replace("resolv.conf", self.former)

@@ -1,6 +1,7 @@
 """The agent as a guest: hard caps that no assignment lifts, no rights, no harm to what it probes."""
 
 import os
+import subprocess
 import time
 
 from harness import IS_SANITIZED, Fleet, FleetTest, Hand, main, program, run
@@ -181,6 +182,28 @@ class Guest(FleetTest):
         self.assertEqual(report.outcomes(), [("exchange", "ok")])
         self.assertGreater(report.probes[0]["rate"], 1000000)
         self.assertLess(report.probes[0]["bytes_in"], 600000)
+
+    def test_a_reader_of_its_log_that_stands_still(self):
+        """A full pipe holds nothing up: lines are lost, and counted."""
+        ours, theirs = os.pipe()
+        agent = subprocess.Popen([program("canreach-agent"), "--collector", "tcp://127.0.0.1:9", "--service", "s",
+                                  "--task", "t", "--log-level", "debug"], stderr=theirs)
+        try:
+            os.set_blocking(theirs, False)
+            try:
+                while True:
+                    os.write(theirs, b"x" * 4096)
+            except BlockingIOError:
+                pass
+            os.set_blocking(theirs, True)
+            time.sleep(1)
+            agent.terminate()  # says so in the log, and ends
+            agent.wait(5)
+        finally:
+            agent.kill()
+            agent.wait()
+            os.close(ours)
+            os.close(theirs)
 
     def test_idle_costs_nothing(self):
         hand = self.hand()
