@@ -225,7 +225,8 @@ static enum step write_some(struct probe *probe, const char *data, size_t size, 
 
 static enum step step_connect(struct probe *probe)
 {
-    int error = kernel_take_error(probe->source.fd);
+    /* Writable, and no error announced: that is a connection, there is nothing to ask. */
+    int error = probe->has_error ? kernel_take_error(probe->source.fd) : 0;
     socklen_t length = sizeof(probe->local);
 
     getsockname(probe->source.fd, &probe->local.any, &length);
@@ -434,8 +435,10 @@ static void drive(struct probe *probe)
 
 static void on_ready(void *ctx, uint32_t events)
 {
-    (void)events;
-    drive(ctx);
+    struct probe *probe = ctx;
+
+    probe->has_error = events & (EPOLLERR | EPOLLHUP);
+    drive(probe);
 }
 
 void probe_start(struct probe *probe)

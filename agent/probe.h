@@ -49,6 +49,7 @@ struct probe {
 
     enum probe_state state;
     struct loop_fd source;
+    bool has_error; /* epoll announced one */
     struct loop_timer deadline;
     uint64_t ends_us;    /* the deadline of the attempt */
     uint64_t entered_us; /* when the current phase began */

@@ -17,8 +17,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from standin import Standin, cpu_ns, wait_until  # noqa: E402
 
 HERE, SILENT = "10.99.0.1", "10.99.0.2"
-ROUNDS = 5
+ROUNDS = 9
 PROBES = 2000  # the agent's limit for one second
+TASKS = 8  # endpoints of a target: a service of eight tasks
 TLS_PROBES = 1000
 AGENTS = f"tcp://{HERE}:7701"
 
@@ -29,7 +30,7 @@ http {{
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{ listen 8080 backlog=4096; location / {{ return 200 "ok"; }} }}
-  server {{ listen {here}:8443 ssl backlog=4096; ssl_certificate {folder}/peer.pem;
+  server {{ listen 8443 ssl backlog=4096; ssl_certificate {folder}/peer.pem;
             ssl_certificate_key {folder}/peer.key; ssl_session_cache off; ssl_protocols TLSv1.3;
             location / {{ return 200 "ok"; }} }}
 }}
@@ -73,6 +74,7 @@ class Bench:
         self.folder, self.binaries = folder, binaries
         self.processes = []
         self.last_start = 0
+        self.tasks = [f"10.99.0.{10 + number}" for number in range(TASKS)]
         self.set_up_network()
         self.make_certificates()
         self.write("nginx.conf", NGINX.format(folder=folder, here=HERE))
@@ -97,7 +99,8 @@ class Bench:
 
     def set_up_network(self):
         for command in ("link set lo up",
-                        f"addr add {HERE}/24 dev lo", f"addr add {SILENT}/24 dev lo"):
+                        f"addr add {HERE}/24 dev lo", f"addr add {SILENT}/24 dev lo",
+                        *(f"addr add {task}/24 dev lo" for task in self.tasks)):
             run("ip", *command.split())
         run("sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=1024 65535", "net.core.somaxconn=4096",
             "net.ipv4.tcp_max_syn_backlog=4096")
@@ -142,7 +145,7 @@ class Bench:
 
     def agent_ns(self, target, count=PROBES):
         before = cpu_ns(self.agent.pid)
-        report = self.sweep([{"names": [HERE], "timeout": 10000, **target}] * count)
+        report = self.sweep([{"names": self.tasks, "timeout": 10000, **target}] * (count // TASKS))
         wrong = [row for row in report.probes if row["outcome"] != "ok"]
         if wrong or len(report.probes) != count:
             raise SystemExit(f"bench: {len(report.probes)} rows, {len(wrong)} failed, e.g. {wrong[:1]}")
@@ -167,12 +170,12 @@ class Bench:
 
     def tcp_probe_cpu(self):
         ns = self.rate_figure("tcp_probe_cpu", 0.80, lambda: self.agent_ns({"port": 8080}),
-                              lambda: self.limit_ns("tcp", HERE, 8080, 20000, 1000))
+                              lambda: self.limit_ns("tcp", HERE, 8080, PROBES, 1000))
         self.tcp_peers(ns)
 
     def http_probe_cpu(self):
         ns = self.rate_figure("http_probe_cpu", 0.75, lambda: self.agent_ns({"check": "http", "port": 8080}),
-                              lambda: self.limit_ns("http", HERE, 8080, 20000, 1000))
+                              lambda: self.limit_ns("http", HERE, 8080, PROBES, 1000))
         self.http_peers(ns)
 
     def tls_probe_cpu(self):
