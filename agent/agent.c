@@ -15,9 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One assignment under way. */
 #define CHECKS_MAX 32 /* of a hello */
 
+/* One assignment under way. */
 struct job {
     struct agent *agent;
     struct job *next;

@@ -48,31 +48,14 @@ static const char *const allowed[] = {
     "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo", "getrlimit", "prlimit64",
     "getrusage"};
 
+/* What would only ever be called by somebody who has taken over. */
 static const char *const deadly[] = {
-    /* what would only ever be called by somebody who has taken over */
-    "execve",
-    "execveat",
-    "ptrace",
-    "process_vm_readv",
-    "process_vm_writev",
-    "listen",
-    "accept",
-    "accept4",
-    "fork",
-    "vfork",
-    "setuid",
-    "setgid",
-    "setresuid",
-    "setns",
-    "unshare",
-    "mount",
-    "umount2",
-    "pivot_root",
-    "chroot",
-    "init_module",
-    "finit_module",
-    "bpf",
-    "keyctl"};
+    /* clang-format off */
+    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "listen", "accept",
+    "accept4", "fork", "vfork", "setuid", "setgid", "setresuid", "setns", "unshare", "mount",
+    "umount2", "pivot_root", "chroot", "init_module", "finit_module", "bpf", "keyctl",
+    /* clang-format on */
+};
 
 int sandbox_drop_root(bool *ret_dropped, struct error *err)
 {

@@ -1,4 +1,5 @@
 #include "collector/store.h"
+#include "collector/store_schema.h"
 #include "tests/unit/test.h"
 
 #include "common/mem.h"
@@ -273,6 +274,118 @@ static void test_what_is_not_ours_is_left_alone(void **state)
     refuses("file is not a database");
 }
 
+static void check_facts(void *ctx, int64_t assignment, const struct proto_probe *row)
+{
+    (void)assignment;
+    assert_string_equal(row->via, "hosts");
+    assert_int_equal(row->bytes_out, 11);
+    assert_int_equal(row->bytes_in, 12);
+    assert_int_equal(row->retransmits, 2);
+    assert_int_equal(row->rtt_us, 13);
+    assert_int_equal(row->mss, 1448);
+    assert_int_equal(row->pmtu, 1500);
+    assert_int_equal(row->icmp_type, 3);
+    assert_int_equal(row->icmp_code, 13);
+    assert_string_equal(row->icmp_from, "10.0.0.254");
+    assert_int_equal(row->rate, 14);
+    assert_string_equal(row->tls_version, "TLSv1.3");
+    assert_string_equal(row->alpn, "h2");
+    assert_true(row->is_resumed);
+    assert_int_equal(row->verify, 10);
+    assert_int_equal(row->valid_days, -7);
+    assert_int_equal(row->chain_count, 2);
+    assert_string_equal(row->chain[1], "CN = \"CA\"");
+    ++*(int *)ctx;
+}
+
+static void check_answer(void *ctx, int64_t assignment, const struct proto_resolution *row)
+{
+    (void)assignment;
+    assert_int_equal(row->answer_count, 1);
+    assert_string_equal(row->asked, "api");
+    assert_int_equal(row->chain_count, 1);
+    assert_string_equal(row->chain[0], "b.x");
+    assert_int_equal(row->tries, 2);
+    assert_true(row->is_truncated && row->is_tcp && row->is_superseded && row->is_reference);
+    ++*(int *)ctx;
+}
+
+static void test_every_fact_is_kept(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, run = put_run(store, &assignment);
+    const char *certificates[] = {"CN = api", "CN = \"CA\""}, *answers[] = {"10.0.0.1"},
+               *aliases[] = {"b.x"};
+    struct proto_report report = report_of(assignment, 1);
+    struct proto_probe facts = probe;
+    struct proto_resolution answer = {.name = "api.x",
+                                      .type = "A",
+                                      .outcome = OUTCOME_OK,
+                                      .resolver = "10.0.0.2",
+                                      .answers = answers,
+                                      .answer_count = 1,
+                                      .asked = "api",
+                                      .chain = aliases,
+                                      .chain_count = 1,
+                                      .tries = 2,
+                                      .is_truncated = true,
+                                      .is_tcp = true,
+                                      .is_superseded = true,
+                                      .is_reference = true};
+    int rows = 0;
+
+    (void)state;
+    facts.via = "hosts";
+    facts.bytes_out = 11;
+    facts.bytes_in = 12;
+    facts.retransmits = 2;
+    facts.rtt_us = 13;
+    facts.mss = 1448;
+    facts.pmtu = 1500;
+    facts.icmp_type = 3;
+    facts.icmp_code = 13;
+    facts.icmp_from = "10.0.0.254";
+    facts.rate = 14;
+    facts.tls_version = "TLSv1.3";
+    facts.alpn = "h2";
+    facts.is_resumed = true;
+    facts.verify = 10;
+    facts.valid_days = -7;
+    facts.chain = certificates;
+    facts.chain_count = 2;
+    report.probes = &facts;
+    report.resolutions = &answer;
+    report.resolution_count = 1;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(store_each_probe(store, run, -1, check_facts, &rows), 0);
+    assert_int_equal(store_each_resolution(store, run, check_answer, &rows), 0);
+    assert_int_equal(rows, 2);
+    store_close(store);
+}
+
+/* A database of the first schema, with a run and a row in it, goes on as it is. */
+static void test_an_older_schema_is_taken_over(void **state)
+{
+    struct store *store;
+
+    (void)state;
+    execute(store_migrations[0]);
+    execute(
+        "INSERT INTO fleet VALUES (1, 'x', 'services: {}');"
+        "INSERT INTO run (id, fleet, state, trigger, created_ms, deadline_ms, scope, live)"
+        " VALUES (1, 1, 2, 'manual', 1, 2, '{}', '[1]');"
+        "INSERT INTO assignment (id, run, service, task, instance, zone, columns)"
+        " VALUES (1, 1, 'web', 'web.1', 'i', 'a', '[0]');"
+        "INSERT INTO probe VALUES (1, 0, 'api', '10.0.0.1', 80, 1, 'refused', 111, '', 5, 6, -1,"
+        " -1, 0, '', 0);");
+    execute("PRAGMA user_version = 1");
+    store = open_store();
+    assert_int_equal(probes_of(store, 1), 1);
+    store_close(store);
+}
+
 static void test_a_newer_schema_is_refused(void **state)
 {
     (void)state;
@@ -302,6 +415,8 @@ int main(void)
         STORE_TEST(test_a_verdict_never_changes),
         STORE_TEST(test_the_same_fleet_is_stored_once),
         STORE_TEST(test_what_is_not_ours_is_left_alone),
+        STORE_TEST(test_every_fact_is_kept),
+        STORE_TEST(test_an_older_schema_is_taken_over),
         STORE_TEST(test_a_newer_schema_is_refused),
         STORE_TEST(test_a_second_collector_is_refused),
     };
