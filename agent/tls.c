@@ -335,8 +335,7 @@ static char *subject_of(X509 *certificate)
 
     if (!text)
         return mem_strdup("?");
-    X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0,
-                       XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB);
+    X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0, XN_FLAG_ONELINE); /* ASCII */
     length = BIO_get_mem_data(text, &data);
     if (length > PROTO_TEXT_MAX)
         length = PROTO_TEXT_MAX;
@@ -357,7 +356,9 @@ struct tls_facts *tls_take_facts(const struct tls_session *session)
 
     text_copy(facts->version, sizeof(facts->version), SSL_get_version(session->ssl));
     SSL_get0_alpn_selected(session->ssl, &alpn, &alpn_length);
-    snprintf(facts->alpn, sizeof(facts->alpn), "%.*s", (int)alpn_length, (const char *)alpn);
+    /* OpenSSL does not hold the server to what we offered. */
+    for (unsigned i = 0; i < alpn_length && i < sizeof(facts->alpn) - 1; i++)
+        facts->alpn[i] = alpn[i] > 0x20 && alpn[i] < 0x7f ? (char)alpn[i] : '?';
     facts->is_resumed = SSL_session_reused(session->ssl);
     facts->verify = SSL_get_verify_result(session->ssl);
     if (leaf && ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf)))

@@ -51,7 +51,9 @@ class Authority:
         open(self.path("index"), "a", encoding="ascii").close()
         request = self.path("request")
         openssl = shell.need("openssl", "openssl")
-        shell.run([openssl, "req", *KEY, "-subj", f"/CN={names[0]}", "-keyout", key, "-out", request])
+        # Beyond ASCII where the name is wrong anyway: what a server sends is anybody's text.
+        subject = "/CN=B\u00fcro" if fault == "name" else f"/CN={names[0]}"
+        shell.run([openssl, "req", *KEY, "-utf8", "-subj", subject, "-keyout", key, "-out", request])
         times = {"expired": ("20200101000000Z", "20200201000000Z"),
                  "future": ("20990101000000Z", "20990201000000Z")}.get(fault)
         shell.run([openssl, "ca", "-batch", "-notext", "-config", config, "-in", request, "-out", certificate,

@@ -155,6 +155,8 @@ class Checks(FleetTest):
                 self.fleet.heal()
                 self.assertEqual((probe["phase"], probe["outcome"]), ("tls", outcome))
                 self.assertEqual(probe["tls_session"]["verify"], verify)
+                self.assertEqual(probe["tls_session"]["chain"],
+                                 ["CN = B\\C3\\BCro"] if fault == "name" else ["CN = https.shop.local"])
 
     def test_a_client_certificate_is_wanted(self):
         self.fleet.fault("cert", "https", "client")  # nginx says so with a page
