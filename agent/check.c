@@ -36,18 +36,21 @@ static int hex_digit(char c)
 /* \xHH, \n, \r, \t, \\; a backslash before anything else stands for itself. */
 static size_t unescape(const char *text, char *out)
 {
+    static const char letters[] = "nrt\\", meanings[] = "\n\r\t\\";
     size_t length = 0;
 
-    for (; *text; text++) {
-        char c = *text, next = c == '\\' ? text[1] : '\0';
-        if (next == 'x' && hex_digit(text[2]) >= 0 && hex_digit(text[3]) >= 0) {
-            c = (char)(hex_digit(text[2]) << 4 | hex_digit(text[3]));
-            text += 3;
-        } else if (next == 'n' || next == 'r' || next == 't' || next == '\\') {
-            c = next == 'n' ? '\n' : next == 'r' ? '\r' : next == 't' ? '\t' : '\\';
-            text++;
+    while (*text) {
+        const char *letter = text[0] == '\\' && text[1] ? strchr(letters, text[1]) : NULL;
+        if (letter) {
+            out[length++] = meanings[letter - letters];
+            text += 2;
+        } else if (text[0] == '\\' && text[1] == 'x' && hex_digit(text[2]) >= 0 &&
+                   hex_digit(text[3]) >= 0) {
+            out[length++] = (char)(hex_digit(text[2]) << 4 | hex_digit(text[3]));
+            text += 4;
+        } else {
+            out[length++] = *text++;
         }
-        out[length++] = c;
     }
     return length;
 }

@@ -157,8 +157,9 @@ static bool take_authority(const struct reader *reader, const struct record_head
 
     if (head->class != CLASS_IN || head->type != DNS_SOA)
         return true;
-    if (!read_name(&data, NULL) || !read_name(&data, NULL))
-        return false;
+    for (int i = 0; i < 2; i++) /* the primary server, the mailbox */
+        if (!read_name(&data, NULL))
+            return false;
     for (int i = 0; i < 5; i++)
         if (!read_u32(&data, &numbers[i]))
             return false;

@@ -159,9 +159,30 @@ done:
     return status;
 }
 
-static int run(const struct settings *settings, struct identity *identity, struct error *err)
+/* Everything that is read before rights are given up. 0 or a negative errno with `err`. */
+static int prepare(const struct settings *settings, struct identity *identity, struct host *host,
+                   struct policy *policy, struct agent_settings *agent, struct error *err)
 {
     struct tls_settings tls = {settings->tls_ca, settings->tls_cert, settings->tls_key};
+    int r = identity_complete(identity, err);
+
+    if (r < 0)
+        return r;
+    r = host_read(host, NULL);
+    if (r < 0)
+        return error_set(err, r, "cannot list the network interfaces");
+    r = policy_init(policy, &settings->networks, &settings->suffixes, host, err);
+    if (r < 0)
+        return r;
+    agent->tls = tls_new(&tls, err);
+    if (!agent->tls)
+        return -EINVAL;
+    agent->vpc_resolver = vpc_resolver(settings, identity, host);
+    return give_up_rights(err);
+}
+
+static int run(const struct settings *settings, struct identity *identity, struct error *err)
+{
     struct host *host = mem_alloc(sizeof(*host));
     struct policy *policy = mem_alloc(sizeof(*policy));
     struct agent_settings agent = {
@@ -172,22 +193,9 @@ static int run(const struct settings *settings, struct identity *identity, struc
         .dns_rate = settings->dns_rate,
         .throughput_bytes = settings->throughput,
     };
-    int status;
+    int r = prepare(settings, identity, host, policy, &agent, err);
+    int status = r < 0 ? usage_error(err->text) : serve(&agent, err);
 
-    if (identity_complete(identity, err) < 0)
-        status = usage_error(err->text);
-    else if (host_read(host, NULL) < 0)
-        status = usage_error("cannot list the network interfaces");
-    else if (policy_init(policy, &settings->networks, &settings->suffixes, host, err) < 0)
-        status = usage_error(err->text);
-    else if (!(agent.tls = tls_new(&tls, err)))
-        status = usage_error(err->text);
-    else if (give_up_rights(err) < 0)
-        status = usage_error(err->text);
-    else {
-        agent.vpc_resolver = vpc_resolver(settings, identity, host);
-        status = serve(&agent, err);
-    }
     tls_free(agent.tls);
     mem_free(policy);
     mem_free(host);

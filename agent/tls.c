@@ -358,7 +358,7 @@ struct tls_facts *tls_take_facts(const struct tls_session *session)
     SSL_get0_alpn_selected(session->ssl, &alpn, &alpn_length);
     /* OpenSSL does not hold the server to what we offered. */
     for (unsigned i = 0; i < alpn_length && i < sizeof(facts->alpn) - 1; i++)
-        facts->alpn[i] = alpn[i] > 0x20 && alpn[i] < 0x7f ? (char)alpn[i] : '?';
+        facts->alpn[i] = (char)(alpn[i] > 0x20 && alpn[i] < 0x7f ? alpn[i] : '?');
     facts->is_resumed = SSL_session_reused(session->ssl);
     facts->verify = SSL_get_verify_result(session->ssl);
     if (leaf && ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf)))
