@@ -126,7 +126,8 @@ static void put_attempt_notes(struct buf *out, const cJSON *row)
         put_note(out, "ICMP %lld/%lld from %s", (long long)json_int(icmp, "type", 0, 255, 0),
                  (long long)json_int(icmp, "code", 0, 255, 0), json_string(icmp, "from", "?"));
     if (retransmits)
-        put_note(out, "%lld retransmits", (long long)retransmits);
+        put_note(out, retransmits == 1 ? "%lld retransmit" : "%lld retransmits",
+                 (long long)retransmits);
     if (strcmp(json_string(row, "via", ""), "hosts") == 0)
         put_note(out, "address from /etc/hosts");
     if (cJSON_IsObject(session)) {
