@@ -64,11 +64,11 @@ class Fleet:
         return run(LOCAL, *words, env=self.env, timeout=120)
 
     def down(self):
-        for name in self.logs():
-            text = self.log(name)
-            assert "Sanitizer" not in text and "runtime error:" not in text, f"{name}: {text}"
+        logs = {name: self.log(name) for name in self.logs()}
         result = self.local("down")
         shutil.rmtree(self.folder, ignore_errors=True)
+        for name, text in logs.items():
+            assert "Sanitizer" not in text and "runtime error:" not in text, f"{name}: {text}"
         return result
 
     def fault(self, *words):
