@@ -237,13 +237,18 @@ static void settle(struct names *names, struct lookup *lookup)
     }
 }
 
-static bool is_gone(struct names *names)
+/* Hands a try on. False: others follow, or nobody listens any more; then `lookup` may be gone. */
+static bool take_try(struct lookup *lookup, const struct resolution *resolution, bool is_reference)
 {
-    if (!names->is_freed)
+    struct names *names = lookup->names;
+
+    if (names->is_freed) {
+        if (resolution->is_final && --names->open == 0)
+            names_free(names);
         return false;
-    if (--names->open == 0)
-        names_free(names);
-    return true;
+    }
+    emit(names, lookup, resolution, is_reference);
+    return resolution->is_final;
 }
 
 static void on_resolved(void *ctx, const struct resolution *resolution)
@@ -251,13 +256,8 @@ static void on_resolved(void *ctx, const struct resolution *resolution)
     struct lookup *lookup = ctx;
     struct names *names = lookup->names;
 
-    if (resolution->is_final && is_gone(names))
-        return;
-    if (names->is_freed)
-        return;
-    emit(names, lookup, resolution, false);
     lookup->time_us += resolution->time_us;
-    if (!resolution->is_final)
+    if (!take_try(lookup, resolution, false))
         return;
     if (lookup->candidate == 1 || severity(resolution->outcome) > severity(lookup->outcome) ||
         resolution->outcome == OUTCOME_OK)
@@ -280,12 +280,7 @@ static void on_reference(void *ctx, const struct resolution *resolution)
     struct lookup *lookup = ctx;
     struct names *names = lookup->names;
 
-    if (resolution->is_final && is_gone(names))
-        return;
-    if (names->is_freed)
-        return;
-    emit(names, lookup, resolution, true);
-    if (!resolution->is_final)
+    if (!take_try(lookup, resolution, true))
         return;
     names->open--;
     names->sink.on_progress(names->sink.ctx);
