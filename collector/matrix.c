@@ -144,7 +144,7 @@ static void tally_denied(struct tally *tally, const struct matrix_row *row, bool
 {
     if (has_connected(row))
         tally->leaks++;
-    else if (row->phase == PHASE_CONNECT && listens)
+    else if (row->phase == PHASE_CONNECT && listens && !is_proxy(row))
         tally->closed++;
     else
         tally->open_questions++;

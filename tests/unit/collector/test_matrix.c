@@ -280,6 +280,66 @@ static void test_deny_of_a_name_that_does_not_resolve(void **state)
     check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
 }
 
+/* ---- Service Connect: a proxy in the task itself takes every connection ---- */
+
+static void test_a_bare_connection_to_the_own_proxy_proves_nothing(void **state)
+{
+    struct world world = make("");
+
+    (void)state;
+    fill(&world, ".x.......");
+    for (uint32_t source = 0; source < 2; source++)
+        add(&world, source, B, "127.255.0.1", PHASE_CONNECT, OUTCOME_PROXY);
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
+static void test_the_own_proxys_error_is_no_leak(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    for (uint32_t source = 0; source < 2; source++)
+        add(&world, source, B, "127.255.0.1", PHASE_EXCHANGE, OUTCOME_BAD_STATUS);
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
+static void test_an_answer_through_the_own_proxy_is_one(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    for (uint32_t source = 0; source < 2; source++)
+        add(&world, source, B, "127.255.0.1", PHASE_EXCHANGE, OUTCOME_OK);
+    check(&world, A, B, CELL_LEAK, VERDICT_FAIL);
+}
+
+/* A datagram that nobody answers stays in the connect phase: silence is no open path. */
+static void test_silence_of_a_datagram_is_no_leak(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    for (uint32_t source = 0; source < 2; source++)
+        add(&world, source, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    check(&world, A, B, CELL_DENIED, VERDICT_PASS);
+}
+
+/* Every task's proxy has the same address: that another's answers says nothing of this one's. */
+static void test_the_own_proxy_that_is_down_is_no_denial(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "127.255.0.1", PHASE_CONNECT, OUTCOME_REFUSED);
+    add(&world, 1, B, "127.255.0.1", PHASE_CONNECT, OUTCOME_REFUSED);
+    add(&world, 4, B, "127.255.0.1", PHASE_EXCHANGE, OUTCOME_OK);
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
 /* ---- the whole ---- */
 
 static void test_nothing_shown_is_not_green(void **state)
@@ -342,6 +402,11 @@ int main(void)
         cmocka_unit_test(test_out_of_scope),
         cmocka_unit_test(test_denied),
         cmocka_unit_test(test_leak),
+        cmocka_unit_test(test_a_bare_connection_to_the_own_proxy_proves_nothing),
+        cmocka_unit_test(test_the_own_proxys_error_is_no_leak),
+        cmocka_unit_test(test_an_answer_through_the_own_proxy_is_one),
+        cmocka_unit_test(test_silence_of_a_datagram_is_no_leak),
+        cmocka_unit_test(test_the_own_proxy_that_is_down_is_no_denial),
         cmocka_unit_test(test_deny_of_what_nobody_saw_listening),
         cmocka_unit_test(test_deny_of_a_name_that_does_not_resolve),
         cmocka_unit_test(test_nothing_shown_is_not_green),
