@@ -30,27 +30,24 @@ static int in_sandbox(int (*act)(void))
     return status;
 }
 
-static bool is_skipped(int status)
-{
-    return WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
-}
-
 static void is_killed(int (*act)(void))
 {
     int status = in_sandbox(act);
 
-    if (!is_skipped(status))
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
 static void gives(int (*act)(void), int expected)
 {
     int status = in_sandbox(act);
 
-    if (is_skipped(status))
-        return;
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), expected);
+}
+
+static int do_nothing(void)
+{
+    return 0;
 }
 
 static int run_a_program(void)
@@ -98,6 +95,10 @@ static int connect_somewhere(void)
 static void test_sandbox(void **state)
 {
     (void)state;
+    /* A sanitizer's build has no filter, nor has a kernel that allows none: said, not passed over.
+     */
+    if (WEXITSTATUS(in_sandbox(do_nothing)) == SKIPPED)
+        skip();
     is_killed(run_a_program);
     is_killed(listen_on_a_port);
     gives(write_a_file, ENOSYS);
