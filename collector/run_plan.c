@@ -186,6 +186,8 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
         return r;
     }
     limit_ms = request->deadline_ms ? request->deadline_ms : needed_ms(run);
+    if (limit_ms > RUN_DEADLINE_MAX_MS)
+        limit_ms = RUN_DEADLINE_MAX_MS; /* however slow an agent says it is */
     run->record.fleet = runs->fleet_id;
     run->record.created_ms = clock_wall_ms();
     run->record.deadline_ms = run->record.created_ms + limit_ms;
