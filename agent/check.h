@@ -54,7 +54,7 @@ struct check_type {
     const char *alpn; /* offered inside TLS */
     bool is_datagram;
     bool is_tls; /* always inside TLS */
-    /* All but `begin` may be NULL: then connecting is the whole check. */
+    /* Each may be NULL; without `feed` connecting (and TLS) is the whole check. */
     void (*begin)(struct exchange *exchange);
     enum check_result (*feed)(struct exchange *exchange, const char *data, size_t length);
     enum check_result (*end)(struct exchange *exchange); /* the peer closed */

@@ -360,8 +360,11 @@ static void put_kernel_facts(struct buf *out, const struct proto_probe *probe)
     } else {
         buf_puts(out, ",\"icmp\":null");
     }
+    put_key(out, "rate");
     if (probe->rate)
-        put_int(out, "rate", probe->rate);
+        buf_put_int(out, probe->rate);
+    else
+        buf_puts(out, "null");
 }
 
 static void put_tls_session(struct buf *out, const struct proto_probe *probe)
