@@ -6,6 +6,7 @@
 #include "agent/resolver.h"
 #include "agent/spool.h"
 #include "agent/sweep.h"
+#include "agent/watch.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/version.h"
@@ -26,6 +27,13 @@ struct job {
     struct loop_timer flush;
 };
 
+/* One watch under way. */
+struct sentry {
+    struct agent *agent;
+    struct sentry *next;
+    struct watch *watch;
+};
+
 struct agent {
     struct loop *loop;
     struct agent_settings settings;
@@ -37,6 +45,8 @@ struct agent {
     struct spool spool;
     struct job *jobs;
     size_t job_count;
+    struct sentry *sentries;
+    size_t sentry_count;
 
     bool is_welcome; /* the collector has taken our hello over the present link */
     bool is_leaving;
@@ -108,6 +118,7 @@ static void say_hello(void *ctx)
                 .checks = checks,
                 .check_count = check_type_count,
                 .dns_rate = names_per_second(agent),
+                .netns = agent->settings.host->netns,
             },
     };
 
@@ -133,11 +144,12 @@ static void pull(struct agent *agent)
                  .got = agent->got,
                  .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX,
                  .counters = counters,
-                 .counter_count = list_counters(agent, counters)},
+                 .counter_count = list_counters(agent, counters),
+                 .is_busy = agent->job_count >= AGENT_SWEEPS_MAX},
     };
 
     loop_timer_stop(agent->loop, &agent->pull_timer);
-    if (agent->is_leaving || !agent->is_welcome || agent->job_count >= AGENT_SWEEPS_MAX)
+    if (agent->is_leaving || !agent->is_welcome)
         return;
     agent->is_pull_sent = send_message(agent, &message) == 0;
     loop_timer_in_ms(agent->loop, &agent->pull_timer,
@@ -250,10 +262,9 @@ static bool has_got(const struct agent *agent, int64_t id)
     return false;
 }
 
-static void take_assignment(struct agent *agent, struct proto_message *message)
+static struct sweep_env sweep_env(struct agent *agent)
 {
-    const struct proto_assignment *assignment = &message->assignment;
-    struct sweep_env env = {
+    return (struct sweep_env){
         .loop = agent->loop,
         .resolver = agent->resolver,
         .policy = agent->settings.policy,
@@ -263,6 +274,12 @@ static void take_assignment(struct agent *agent, struct proto_message *message)
         .tls = agent->settings.tls,
         .rate_bytes_max = (uint64_t)agent->settings.throughput_bytes,
     };
+}
+
+static void take_assignment(struct agent *agent, struct proto_message *message)
+{
+    const struct proto_assignment *assignment = &message->assignment;
+    struct sweep_env env = sweep_env(agent);
     struct job *job;
 
     if (has_got(agent, assignment->id))
@@ -291,6 +308,82 @@ static void take_assignment(struct agent *agent, struct proto_message *message)
     spool_writer_init(&job->writer, &agent->spool, assignment->run, assignment->id);
     job->sweep =
         sweep_new(&env, message, &(struct sweep_sink){job, on_resolution, on_probe, on_done});
+}
+
+/* ---- watches ---- */
+
+static void free_sentry(struct sentry *sentry)
+{
+    struct agent *agent = sentry->agent;
+
+    for (struct sentry **at = &agent->sentries; *at; at = &(*at)->next)
+        if (*at == sentry) {
+            *at = sentry->next;
+            break;
+        }
+    agent->sentry_count--;
+    watch_free(sentry->watch);
+    mem_free(sentry);
+}
+
+static void on_witness(void *ctx, struct proto_message *message)
+{
+    struct sentry *sentry = ctx;
+    struct agent *agent = sentry->agent;
+
+    spool_add(&agent->spool, message);
+    free_sentry(sentry);
+    send_reports(agent);
+}
+
+static void say_watching(struct agent *agent, int64_t watch)
+{
+    struct proto_message message = {
+        .type = PROTO_WATCHING,
+        .watching = {.instance = agent->settings.identity->instance, .watch = watch},
+    };
+
+    send_message(agent, &message);
+}
+
+static void take_watch(struct agent *agent, struct proto_message *message)
+{
+    struct watch_settings settings = {
+        .env = sweep_env(agent),
+        .instance = agent->settings.identity->instance,
+    };
+    int64_t id = message->watch.id;
+    struct sentry *sentry;
+
+    if (has_got(agent, id)) {
+        say_watching(agent, id);
+        return;
+    }
+    if (agent->sentry_count >= AGENT_WATCHES_MAX || !budget_has_memory(&agent->budget)) {
+        budget_count(&agent->budget, BUDGET_BY_ASSIGNMENT);
+        return;
+    }
+    agent->got[agent->got_count++ % PROTO_GOT_MAX] = id;
+    log_debug("watch", "run=%lld watch=%lld", (long long)message->watch.run, (long long)id);
+    sentry = mem_alloc(sizeof(*sentry));
+    sentry->agent = agent;
+    sentry->next = agent->sentries;
+    agent->sentries = sentry;
+    agent->sentry_count++;
+    sentry->watch = watch_new(&settings, message, &(struct watch_sink){sentry, on_witness});
+    say_watching(agent, id);
+}
+
+static void take_settle(struct agent *agent, const struct proto_settle *settle)
+{
+    for (struct sentry *sentry = agent->sentries; sentry; sentry = sentry->next)
+        if (watch_id(sentry->watch) == settle->watch) {
+            if (settle->is_unwanted)
+                free_sentry(sentry);
+            else
+                watch_settle(sentry->watch); /* the sentry may be gone */
+            return;
+        }
 }
 
 /* ---- receiving ---- */
@@ -324,6 +417,8 @@ static void take_refusal(struct agent *agent, const struct proto_refused *refuse
 
 static void take_ack(struct agent *agent, const struct proto_ack *ack)
 {
+    if (ack->batch == 0)
+        return; /* of `watching` */
     if (!spool_acknowledge(&agent->spool, ack->assignment, ack->batch))
         agent->unexpected++;
     if (strcmp(ack->status, "unknown") == 0)
@@ -351,6 +446,14 @@ static void on_message(void *ctx, const void *data, size_t length)
         break;
     case PROTO_ASSIGNMENT:
         take_assignment(agent, &message);
+        pull(agent);
+        break;
+    case PROTO_WATCH:
+        take_watch(agent, &message);
+        pull(agent);
+        break;
+    case PROTO_SETTLE:
+        take_settle(agent, &message.settle);
         pull(agent);
         break;
     case PROTO_IDLE:
@@ -452,6 +555,8 @@ struct agent *agent_free(struct agent *agent)
         return NULL;
     while (agent->jobs)
         free_job(agent->jobs);
+    while (agent->sentries)
+        free_sentry(agent->sentries);
     agent->resolver = resolver_free(agent->resolver);
     agent->link = link_free(agent->link);
     loop_timer_stop(agent->loop, &agent->hello_timer);

@@ -1,4 +1,6 @@
-/* agent: ties the parts together: says hello, pulls, runs sweeps, delivers reports, leaves. */
+/* agent: ties the parts together: says hello, pulls, runs sweeps, bears witness, delivers reports,
+ * leaves.
+ */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
@@ -11,6 +13,7 @@
 #include "common/options.h"
 
 #define AGENT_SWEEPS_MAX     16    /* assignments under way; further ones wait at the collector */
+#define AGENT_WATCHES_MAX    16    /* watches under way; further ones are not answered */
 #define AGENT_ANSWER_MS      10000 /* a hello is sent again after this without an answer */
 #define AGENT_RESEND_MS      3000  /* a report, e.g. while the collector's disk is full */
 #define AGENT_PULL_SILENT_MS 60000 /* a pull unanswered for so long: the link is given up */

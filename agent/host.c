@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define RESOLV_CONF_MAX 16384 /* bytes; what follows is ignored */
 #define HOSTS_MAX       65536
@@ -125,6 +126,19 @@ static void read_text(const char *path, char *out, size_t size)
     fclose(file);
 }
 
+/* Its number is unique on one kernel as long as that is up. */
+static void read_netns(struct host *host)
+{
+    char boot[HOST_TEXT_MAX];
+    struct stat status;
+
+    read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
+    boot[strcspn(boot, "\n")] = '\0';
+    if (*boot && stat("/proc/self/ns/net", &status) == 0)
+        snprintf(host->netns, sizeof(host->netns), "%.36s/%llu", boot,
+                 (unsigned long long)status.st_ino);
+}
+
 int host_read(struct host *host, const char *resolv_conf)
 {
     struct ifaddrs *interfaces;
@@ -138,6 +152,7 @@ int host_read(struct host *host, const char *resolv_conf)
     freeifaddrs(interfaces);
     read_text(resolv_conf ? resolv_conf : "/etc/resolv.conf", text, sizeof(text));
     host_parse_resolv_conf(host, text);
+    read_netns(host);
     return 0;
 }
 

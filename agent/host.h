@@ -27,7 +27,9 @@ struct host {
     char search[HOST_SEARCH_MAX]
                [HOST_DOMAIN_MAX]; /* domains that names with few dots are tried in */
     size_t search_count;
-    unsigned dots; /* a name with so many is absolute (ndots) */
+    unsigned dots;             /* a name with so many is absolute (ndots) */
+    char netns[HOST_TEXT_MAX]; /* names this network namespace: its host's boot and its number; ""
+                                  if that cannot be read */
 };
 
 /* One name of /etc/hosts. */

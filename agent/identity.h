@@ -1,8 +1,5 @@
 /* identity: who this agent says it is: flags and environment first, then the ECS task metadata
- * endpoint (version 4), then what the host shows.
- *
- * Source: Amazon ECS Developer Guide, "task metadata endpoint version 4",
- * ${ECS_CONTAINER_METADATA_URI_V4}/task.
+ * endpoint (agent/metadata), then what the host shows.
  */
 #ifndef AGENT_IDENTITY_H
 #define AGENT_IDENTITY_H
@@ -11,10 +8,6 @@
 #include "common/error.h"
 
 #include <stdbool.h>
-
-#define IDENTITY_METADATA_ENV "ECS_CONTAINER_METADATA_URI_V4"
-#define IDENTITY_METADATA_MAX (256 * 1024) /* bytes of the answer */
-#define IDENTITY_METADATA_MS  2000         /* for the whole exchange */
 
 /* Each is NULL while unknown; strings are borrowed, or live in the arena. */
 struct identity {

@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <linux/errqueue.h>
 #include <linux/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Without printf, which inet_ntop() and snprintf() go through: every row has two of these. */
 static char *put_number(char *out, unsigned number)
@@ -64,6 +66,34 @@ void kernel_endpoint_text(const union kernel_address *address, char out[KERNEL_T
     *put_number(out, kernel_address_port(address)) = '\0';
 }
 
+bool kernel_parse_endpoint(const char *text, union kernel_address *ret_address)
+{
+    const char *colon = strrchr(text, ':');
+    char address[INET6_ADDRSTRLEN];
+    bool is_v6 = *text == '[';
+    size_t length;
+    unsigned long port;
+    char *end;
+
+    memset(ret_address, 0, sizeof(*ret_address));
+    if (!colon || (is_v6 && (colon == text || colon[-1] != ']')))
+        return false;
+    length = (size_t)(colon - text) - (is_v6 ? 2 : 0);
+    port = strtoul(colon + 1, &end, 10);
+    if (length >= sizeof(address) || end == colon + 1 || *end || port == 0 || port > UINT16_MAX)
+        return false;
+    memcpy(address, text + is_v6, length);
+    address[length] = '\0';
+    if (is_v6) {
+        ret_address->v6.sin6_family = AF_INET6;
+        ret_address->v6.sin6_port = htons((uint16_t)port);
+        return inet_pton(AF_INET6, address, &ret_address->v6.sin6_addr) == 1;
+    }
+    ret_address->v4.sin_family = AF_INET;
+    ret_address->v4.sin_port = htons((uint16_t)port);
+    return inet_pton(AF_INET, address, &ret_address->v4.sin_addr) == 1;
+}
+
 uint16_t kernel_address_port(const union kernel_address *address)
 {
     return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
@@ -103,12 +133,37 @@ void kernel_read_tcp(int fd, struct kernel_facts *facts)
 
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
         return;
+    facts->state = (enum kernel_state)info.tcpi_state;
+    facts->has_unacked = info.tcpi_unacked > 0;
     facts->retransmits = info.tcpi_total_retrans;
     if (!info.tcpi_rtt)
         return; /* never connected: the rest is what the kernel begins with */
     facts->rtt_us = info.tcpi_rtt;
     facts->mss = info.tcpi_snd_mss;
     facts->pmtu = info.tcpi_pmtu;
+}
+
+static uint64_t resets;
+
+/* tcp_need_reset() of the kernel: the states in which it tells the peer. */
+static bool needs_reset(enum kernel_state state)
+{
+    return state == KERNEL_ESTABLISHED || state == KERNEL_CLOSE_WAIT || state == KERNEL_FIN_WAIT1 ||
+           state == KERNEL_FIN_WAIT2;
+}
+
+void kernel_reset(int fd, enum kernel_state state)
+{
+    struct linger reset = {1, 0};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(fd);
+    resets += needs_reset(state);
+}
+
+uint64_t kernel_resets(void)
+{
+    return resets;
 }
 
 static void take_icmp(const struct cmsghdr *header, struct kernel_facts *facts)

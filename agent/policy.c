@@ -68,6 +68,15 @@ bool policy_allows_proxy(const struct sockaddr *address)
     return cidr_parse("127.255.0.0/16", &network) && cidr_contains(&network, address);
 }
 
+bool policy_allows_own(const struct host *host, const struct sockaddr *address, const char *text)
+{
+    struct cidr v4, v6;
+    bool is_loopback = cidr_parse("127.0.0.0/8", &v4) && cidr_parse("::1/128", &v6) &&
+                       (cidr_contains(&v4, address) || cidr_contains(&v6, address));
+
+    return (is_loopback && !policy_allows_proxy(address)) || host_owns(host, text);
+}
+
 bool policy_allows_name(const struct policy *policy, const char *name)
 {
     for (size_t i = 0; i < policy->suffixes->count; i++)

@@ -29,6 +29,9 @@ bool policy_allows_address(const struct policy *policy, const struct sockaddr *a
 /* An address that the task's /etc/hosts may lead to besides: 127.255.0.0/16, where ECS Service
  * Connect's proxy listens (its names are put there by ECS). Nothing else of loopback. */
 bool policy_allows_proxy(const struct sockaddr *address);
+/* What a witness may try besides: its own task, over loopback (not where the proxy listens) and
+ * over the task's own addresses. */
+bool policy_allows_own(const struct host *host, const struct sockaddr *address, const char *text);
 bool policy_allows_name(const struct policy *policy, const char *name);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define READ_CHUNK 16384 /* a TLS record */
@@ -26,16 +27,14 @@ static bool is_datagram(const struct probe *probe)
     return probe->plan->check->is_datagram;
 }
 
-/* A connection that is not needed any more is reset: no TIME_WAIT is left behind in the task, which
- * the app's connections would have to live with. One that said farewell ends in order. */
+/* A connection that is not needed any more is reset; one that said farewell ends in order. */
 static void close_socket(struct probe *probe)
 {
-    struct linger reset = {1, 0};
-
     loop_forget(probe->loop, &probe->source);
-    if (!is_datagram(probe) && !probe->exchange.has_farewell)
-        setsockopt(probe->source.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    close(probe->source.fd);
+    if (is_datagram(probe) || probe->exchange.has_farewell)
+        close(probe->source.fd);
+    else
+        kernel_reset(probe->source.fd, probe->kernel.state);
     probe->source.fd = -1;
 }
 
@@ -61,6 +60,26 @@ static void note_rate(struct probe *probe)
         probe->rate = (int64_t)(probe->exchange.http.body * 1000000 / (us ? us : 1));
 }
 
+/* The deadline has spoken: what came of the attempt afterwards is only evidence. */
+static void note_late(struct probe *probe, enum proto_outcome outcome)
+{
+    memcpy(probe->phase_us, probe->held_phase_us, sizeof(probe->phase_us));
+    probe->phase = probe->held_phase;
+    if (outcome == OUTCOME_TIMEOUT)
+        return;
+    probe->late = outcome;
+    probe->late_us = clock_mono_us() - probe->started_us;
+}
+
+/* Our own address and port: what the target's side knows this attempt by. */
+static void read_local(struct probe *probe)
+{
+    socklen_t length = sizeof(probe->local);
+
+    if (!probe->local.any.sa_family && probe->source.fd >= 0)
+        getsockname(probe->source.fd, &probe->local.any, &length);
+}
+
 static void finish(struct probe *probe, enum proto_outcome outcome, int error)
 {
     struct tls_facts *facts;
@@ -68,10 +87,14 @@ static void finish(struct probe *probe, enum proto_outcome outcome, int error)
 
     if (probe->state == PROBE_FINISHED)
         return;
-    end_phase(probe);
+    if (probe->is_held)
+        note_late(probe, outcome);
+    else
+        end_phase(probe);
     probe->state = PROBE_FINISHED;
-    probe->outcome = outcome;
+    probe->outcome = probe->is_held ? OUTCOME_TIMEOUT : outcome;
     probe->error = error;
+    read_local(probe);
     if (probe->source.fd >= 0 && !is_datagram(probe))
         kernel_read_tcp(probe->source.fd, &probe->kernel);
     if (probe->source.fd >= 0 && error)
@@ -90,6 +113,8 @@ void probe_cancel(struct probe *probe)
     if (probe->state == PROBE_IDLE || probe->state == PROBE_FINISHED)
         return;
     probe->state = PROBE_FINISHED;
+    if (probe->source.fd >= 0 && !is_datagram(probe))
+        kernel_read_tcp(probe->source.fd, &probe->kernel);
     release(probe);
     drop_result(probe);
 }
@@ -131,12 +156,36 @@ static enum proto_outcome outcome_of_instant_error(int error)
     }
 }
 
+/* Some errors come late (no ARP answer: 3 s), and so does what was sent again. A peer that has
+ * taken everything and says nothing is not waited for: it would only hold a place in its queue. */
+static bool is_worth_holding(struct probe *probe)
+{
+    if (probe->is_held || probe->plan->hold_us <= probe->plan->timeout_us)
+        return false;
+    if (probe->state == PROBE_CONNECTING || is_datagram(probe))
+        return true;
+    kernel_read_tcp(probe->source.fd, &probe->kernel);
+    return probe->kernel.has_unacked;
+}
+
+static void hold(struct probe *probe)
+{
+    end_phase(probe);
+    probe->is_held = true;
+    probe->held_phase = probe->phase;
+    memcpy(probe->held_phase_us, probe->phase_us, sizeof(probe->held_phase_us));
+    loop_timer_at(probe->loop, &probe->deadline, probe->started_us + probe->plan->hold_us);
+    probe->ends_us = probe->started_us + probe->plan->hold_us;
+}
+
 static void on_deadline(void *ctx)
 {
     struct probe *probe = ctx;
 
     if (probe->state == PROBE_SETTLING)
         finish(probe, OUTCOME_OK, 0); /* nothing came: the server does not complain */
+    else if (is_worth_holding(probe))
+        hold(probe);
     else
         finish(probe, OUTCOME_TIMEOUT, 0);
 }
@@ -227,9 +276,8 @@ static enum step step_connect(struct probe *probe)
 {
     /* Writable, and no error announced: that is a connection, there is nothing to ask. */
     int error = probe->has_error ? kernel_take_error(probe->source.fd) : 0;
-    socklen_t length = sizeof(probe->local);
 
-    getsockname(probe->source.fd, &probe->local.any, &length);
+    read_local(probe);
     return error ? fail_errno(probe, error) : STEP_DONE;
 }
 
@@ -453,6 +501,7 @@ void probe_start(struct probe *probe)
     probe->state = PROBE_CONNECTING;
     probe->phase = PHASE_CONNECT;
     probe->entered_us = clock_mono_us();
+    probe->started_us = probe->entered_us;
     probe->ends_us = probe->entered_us + probe->plan->timeout_us;
     probe->source.fd = fd;
     probe->deadline.fn = on_deadline;

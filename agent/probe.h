@@ -31,6 +31,7 @@ struct probe_plan {
     const struct check_type *check;
     struct check_plan exchange;
     uint64_t timeout_us;
+    uint64_t hold_us;   /* an attempt without an answer stays open so long, for what comes late */
     struct tls *tls;    /* NULL: plain */
     const char *server; /* TLS: name to ask for and to verify */
     const char *alpn;   /* TLS: "h2,http/1.1", or "" */
@@ -51,9 +52,12 @@ struct probe {
     struct loop_fd source;
     bool has_error; /* epoll announced one */
     struct loop_timer deadline;
+    uint64_t started_us;
     uint64_t ends_us;    /* the deadline of the attempt */
     uint64_t entered_us; /* when the current phase began */
     uint64_t first_byte_us;
+    enum proto_phase held_phase; /* as the deadline found it */
+    int64_t held_phase_us[PHASE_COUNT];
     struct tls_session *session;
     struct exchange exchange;
 
@@ -63,8 +67,11 @@ struct probe {
     int error;
     int64_t phase_us[PHASE_COUNT]; /* -1: not entered */
     uint64_t bytes_out, bytes_in;
-    int64_t rate; /* bytes a second of the body, where the plan wants it */
-    bool was_cut; /* the answer was longer than BUDGET_READ */
+    int64_t rate;            /* bytes a second of the body, where the plan wants it */
+    bool is_held;            /* it timed out and was kept open; `outcome` stays OUTCOME_TIMEOUT */
+    enum proto_outcome late; /* what came after all; OUTCOME_UNKNOWN: nothing */
+    uint64_t late_us;        /* when, from the start */
+    bool was_cut;            /* the answer was longer than BUDGET_READ */
     struct kernel_facts kernel;
     struct tls_facts *tls_facts; /* NULL before a handshake was completed */
 };

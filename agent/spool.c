@@ -70,6 +70,13 @@ static void drop_rows(struct spool_writer *writer)
     forget_rows(writer);
 }
 
+static void append(struct spool *spool, struct spool_batch *batch)
+{
+    *spool->tail = batch;
+    spool->tail = &batch->next;
+    spool->bytes += batch->text.length;
+}
+
 /* `head` says the rest: whether it is the last, the counters. */
 static void close_batch(struct spool_writer *writer, struct proto_report head)
 {
@@ -91,9 +98,22 @@ static void close_batch(struct spool_writer *writer, struct proto_report head)
     if (proto_encode_report(&head, &writer->resolutions, &writer->probes, &batch->text) < 0)
         assert(!"a batch is closed before it outgrows a message");
     forget_rows(writer);
-    *spool->tail = batch;
-    spool->tail = &batch->next;
-    spool->bytes += batch->text.length;
+    append(spool, batch);
+}
+
+void spool_add(struct spool *spool, const struct proto_message *witness)
+{
+    struct spool_batch *batch = mem_alloc(sizeof(*batch));
+
+    batch->text = BUF_INIT(PROTO_MESSAGE_MAX);
+    batch->assignment = witness->witness.assignment;
+    batch->batch = witness->witness.batch;
+    if (spool->bytes >= SPOOL_BYTES_MAX || proto_encode(witness, &batch->text) < 0) {
+        spool->dropped_rows++;
+        free_batch(batch);
+        return;
+    }
+    append(spool, batch);
 }
 
 void spool_flush(struct spool_writer *writer)

@@ -1,6 +1,6 @@
-/* spool: the agent's reports, row by row into batches, kept until the collector says they are
- * stored. In memory (the root file system is read-only), at most SPOOL_BYTES_MAX: beyond that the
- * newest rows are dropped, and the report says how many.
+/* spool: the agent's reports, row by row into batches, and its witnesses, kept until the collector
+ * says they are stored. In memory (the root file system is read-only), at most SPOOL_BYTES_MAX:
+ * beyond that the newest rows are dropped, and the report says how many.
  */
 #ifndef AGENT_SPOOL_H
 #define AGENT_SPOOL_H
@@ -47,6 +47,9 @@ void spool_write_probe(struct spool_writer *writer, const struct proto_probe *ro
 void spool_flush(struct spool_writer *writer);
 /* Closes the last batch, which is always written, with the agent's counters. */
 void spool_close(struct spool_writer *writer, struct proto_counter *counters, size_t count);
+
+/* Puts a witness among the batches; beyond SPOOL_BYTES_MAX it is lost, and counted. */
+void spool_add(struct spool *spool, const struct proto_message *witness);
 
 /* The oldest batch that is to be sent: never sent, or sent before `resend_before_us`. NULL: none.
  */

@@ -15,6 +15,7 @@ struct target {
     struct probe_plan *plans;
     const char *refusal; /* NULL: it can be probed */
     enum proto_outcome refused;
+    uint64_t begins_us; /* no probe before */
 };
 
 /* An endpoint that waits for its probe. */
@@ -22,6 +23,8 @@ struct endpoint {
     struct endpoint *next;
     struct target *target;
     struct names_endpoint place;
+    unsigned attempt;       /* 1, 2, ... */
+    uint64_t not_before_us; /* while it sleeps */
 };
 
 /* A probe under way. */
@@ -30,6 +33,7 @@ struct attempt {
     struct sweep *sweep;
     struct target *target;
     struct names_endpoint place;
+    unsigned number; /* 1, 2, ... at this endpoint */
     struct probe probe;
 };
 
@@ -41,6 +45,7 @@ struct sweep {
     struct names *names;
 
     struct endpoint *waiting, **waiting_tail;
+    struct endpoint *sleeping; /* whose time has not come; the next first */
     struct attempt *running;
     size_t endpoints;           /* ever */
     struct sweep *next_waiting; /* in the queue */
@@ -149,6 +154,10 @@ static void emit_attempt(const struct attempt *attempt)
     row.bytes_out = (int64_t)probe->bytes_out;
     row.bytes_in = (int64_t)probe->bytes_in;
     row.rate = probe->rate;
+    row.attempt = attempt->number == 1 ? 0 : (int64_t)attempt->number;
+    row.is_held = probe->is_held;
+    row.late = probe->late == OUTCOME_UNKNOWN ? "" : outcome_name(probe->late);
+    row.late_us = (int64_t)probe->late_us;
     put_kernel_facts(&probe->kernel, icmp_from, &row);
     put_tls_facts(probe->tls_facts, chain, &row);
     attempt->sweep->sink.on_probe(attempt->sweep->sink.ctx, &row);
@@ -179,8 +188,8 @@ static unsigned weight_of(const struct probe_plan *plan)
 
 static void finish_if_done(struct sweep *sweep)
 {
-    if (!sweep->is_started || sweep->is_done || sweep->waiting || sweep->running ||
-        !names_are_resolved(sweep->names))
+    if (!sweep->is_started || sweep->is_done || sweep->waiting || sweep->sleeping ||
+        sweep->running || !names_are_resolved(sweep->names))
         return;
     sweep->is_done = true;
     sweep->sink.on_done(sweep->sink.ctx);
@@ -205,6 +214,63 @@ static void unlink_running(struct attempt *attempt)
     budget_give(sweep->env.budget, weight_of(attempt->probe.plan));
 }
 
+static void put_to_wait(struct sweep *sweep, struct endpoint *endpoint)
+{
+    endpoint->next = NULL;
+    *sweep->waiting_tail = endpoint;
+    sweep->waiting_tail = &endpoint->next;
+}
+
+static void put_to_sleep(struct sweep *sweep, struct endpoint *endpoint)
+{
+    struct endpoint **at = &sweep->sleeping;
+
+    while (*at && (*at)->not_before_us <= endpoint->not_before_us)
+        at = &(*at)->next;
+    endpoint->next = *at;
+    *at = endpoint;
+    wake(sweep, sweep->sleeping->not_before_us);
+}
+
+static void add_endpoint(struct sweep *sweep, struct target *target,
+                         const struct names_endpoint *place, unsigned attempt,
+                         uint64_t not_before_us)
+{
+    struct endpoint *endpoint = mem_alloc(sizeof(*endpoint));
+
+    endpoint->target = target;
+    endpoint->place = *place;
+    endpoint->attempt = attempt;
+    endpoint->not_before_us = not_before_us;
+    if (not_before_us > clock_mono_us())
+        put_to_sleep(sweep, endpoint);
+    else
+        put_to_wait(sweep, endpoint);
+}
+
+static void wake_sleeping(struct sweep *sweep)
+{
+    uint64_t now = clock_mono_us();
+
+    while (sweep->sleeping && sweep->sleeping->not_before_us <= now) {
+        struct endpoint *endpoint = sweep->sleeping;
+        sweep->sleeping = endpoint->next;
+        put_to_wait(sweep, endpoint);
+    }
+    if (sweep->sleeping)
+        wake(sweep, sweep->sleeping->not_before_us);
+}
+
+/* A lost packet shows in one connection out of several. */
+static void sample_again(struct attempt *attempt)
+{
+    const struct proto_target *spec = attempt->target->spec;
+
+    if (attempt->number < spec->samples && judge_outcome(attempt) == OUTCOME_OK)
+        add_endpoint(attempt->sweep, attempt->target, &attempt->place, attempt->number + 1,
+                     attempt->probe.started_us + (uint64_t)spec->spacing_ms * 1000);
+}
+
 static void on_probe_done(void *ctx, struct probe *probe)
 {
     struct attempt *attempt = ctx;
@@ -213,6 +279,7 @@ static void on_probe_done(void *ctx, struct probe *probe)
     if (probe->was_cut)
         budget_count(sweep->env.budget, BUDGET_BY_READ);
     emit_attempt(attempt);
+    sample_again(attempt);
     unlink_running(attempt);
     mem_free(attempt);
     /* The starter goes on with the rest: no recursion, however many fail at once. */
@@ -262,6 +329,7 @@ static void start_probe(struct sweep *sweep, struct endpoint *endpoint, struct p
     attempt->sweep = sweep;
     attempt->target = endpoint->target;
     attempt->place = endpoint->place;
+    attempt->number = endpoint->attempt;
     attempt->next = sweep->running;
     if (sweep->running)
         sweep->running->previous = attempt;
@@ -344,6 +412,19 @@ static bool is_own(const struct sweep *sweep, const union kernel_address *addres
     return host_owns(sweep->env.host, text);
 }
 
+static bool is_spared(const struct target *target, const union kernel_address *address)
+{
+    char text[KERNEL_TEXT_MAX];
+
+    if (!target->spec->spare_count)
+        return false;
+    kernel_endpoint_text(address, text);
+    for (size_t i = 0; i < target->spec->spare_count; i++)
+        if (strcmp(target->spec->spare[i], text) == 0)
+            return true;
+    return false;
+}
+
 static bool is_refused_here(struct sweep *sweep, const struct target *target,
                             const struct names_endpoint *place, enum proto_outcome *ret_outcome)
 {
@@ -351,8 +432,16 @@ static bool is_refused_here(struct sweep *sweep, const struct target *target,
     struct budget *budget = sweep->env.budget;
     bool is_proxy = strcmp(place->via, "hosts") == 0 && policy_allows_proxy(address);
 
+    if (sweep->env.is_own_check) {
+        char text[KERNEL_TEXT_MAX];
+        kernel_address_text(&place->address, text);
+        *ret_outcome = OUTCOME_NOT_ALLOWED;
+        return !policy_allows_own(sweep->env.host, address, text);
+    }
     if (target->spec->is_sibling && is_own(sweep, &place->address)) {
         *ret_outcome = OUTCOME_SELF;
+    } else if (is_spared(target, &place->address)) {
+        *ret_outcome = OUTCOME_SPARED;
     } else if (!is_proxy && !host_has_family(sweep->env.host, address->sa_family)) {
         *ret_outcome = OUTCOME_SKIPPED;
     } else if (!is_proxy && !policy_allows_address(sweep->env.policy, address)) {
@@ -369,22 +458,45 @@ static bool is_refused_here(struct sweep *sweep, const struct target *target,
     return true;
 }
 
-static void on_endpoint(void *ctx, void *target, const struct names_endpoint *place)
+static void on_endpoint(void *ctx, void *target_pointer, const struct names_endpoint *place)
 {
     struct sweep *sweep = ctx;
+    struct target *target = target_pointer;
+    uint64_t begins_us = target->begins_us, now = clock_mono_us();
     enum proto_outcome refusal;
-    struct endpoint *endpoint;
 
     if (is_refused_here(sweep, target, place, &refusal)) {
         emit_refused(sweep, target, place, refusal);
         return;
     }
     sweep->endpoints++;
-    endpoint = mem_alloc(sizeof(*endpoint));
-    endpoint->target = target;
-    endpoint->place = *place;
-    *sweep->waiting_tail = endpoint;
-    sweep->waiting_tail = &endpoint->next;
+    if (begins_us < now)
+        begins_us = now;
+    add_endpoint(sweep, target, place, 1, begins_us);
+    for (int64_t i = 1; i < target->spec->attempts; i++)
+        add_endpoint(sweep, target, place, (unsigned)i + 1,
+                     begins_us + (uint64_t)(i * target->spec->spacing_ms) * 1000);
+}
+
+/* The endpoints that the assignment names, without asking any resolver. */
+static void start_given(struct sweep *sweep, struct target *target)
+{
+    const struct proto_target *spec = target->spec;
+    struct names_endpoint place = {
+        .name = spec->names[0], .via = "given", .resolve_us = UINT64_MAX};
+
+    if (!policy_allows_name(sweep->env.policy, place.name)) {
+        budget_count(sweep->env.budget, BUDGET_BY_NAME);
+        emit_unresolved(sweep, target, place.name, (uint16_t)spec->port, OUTCOME_NOT_ALLOWED, -1,
+                        "");
+        return;
+    }
+    for (size_t i = 0; i < spec->at_count; i++)
+        if (kernel_parse_endpoint(spec->at[i], &place.address))
+            on_endpoint(sweep, target, &place);
+        else
+            emit_unresolved(sweep, target, spec->names[0], (uint16_t)spec->port,
+                            OUTCOME_UNSUPPORTED, -1, "an endpoint that cannot be read");
 }
 
 static void on_unresolved(void *ctx, void *target, const char *name, uint16_t port,
@@ -417,6 +529,7 @@ static void plan_name(struct sweep *sweep, struct target *target, size_t index,
     plan->check = check;
     check_make_plan(check, spec, name, &sweep->message.arena, &plan->exchange);
     plan->timeout_us = (uint64_t)spec->timeout_ms * 1000;
+    plan->hold_us = (uint64_t)spec->hold_ms * 1000;
     plan->tls = plan->exchange.is_tls ? sweep->env.tls : NULL;
     plan->server = *spec->server ? spec->server : name;
     plan->alpn = *spec->alpn ? spec->alpn : check->alpn ? check->alpn : "";
@@ -448,6 +561,11 @@ static void start_target(struct sweep *sweep, struct target *target)
 {
     const struct proto_target *spec = target->spec;
 
+    target->begins_us = clock_mono_us() + (uint64_t)spec->delay_ms * 1000;
+    if (spec->at_count && spec->name_count && !target->refusal) {
+        start_given(sweep, target);
+        return;
+    }
     for (size_t i = 0; i < spec->name_count; i++)
         if (target->refusal)
             emit_unresolved(sweep, target, spec->names[i], (uint16_t)spec->port, target->refused,
@@ -468,6 +586,7 @@ static void on_starter(void *ctx)
         for (size_t i = 0; i < sweep->message.assignment.target_count; i++)
             start_target(sweep, &sweep->targets[i]);
     }
+    wake_sleeping(sweep);
     start_all_waiting(sweep);
     finish_if_done(sweep);
 }
@@ -516,6 +635,11 @@ static void drop_probes(struct sweep *sweep)
     }
     while (sweep->waiting)
         mem_free(take_waiting(sweep));
+    while (sweep->sleeping) {
+        struct endpoint *endpoint = sweep->sleeping;
+        sweep->sleeping = endpoint->next;
+        mem_free(endpoint);
+    }
 }
 
 struct sweep *sweep_free(struct sweep *sweep)

@@ -1,5 +1,5 @@
-/* sweep: carries out one assignment: every endpoint of every target is probed once, and a row is
- * handed on for each DNS answer and each attempt.
+/* sweep: carries out one assignment: every endpoint of every target is probed, as often as the
+ * target says, and a row is handed on for each DNS answer and each attempt.
  *
  * Within the agent's budget: endpoints wait in order for a slot and for the rate, shared fairly
  * with the other sweeps of the agent (struct sweep_queue).
@@ -33,6 +33,8 @@ struct sweep_env {
     struct sweep_queue *queue;
     struct tls *tls;
     uint64_t rate_bytes_max; /* of a throughput check; 0: refused */
+    bool is_own_check; /* a witness looks at its own task: loopback and own addresses, nothing else
+                        */
 };
 
 /* Rows are only valid during the call. */

@@ -88,20 +88,60 @@ static bool complain(struct collector *collector, uint32_t link, const char *rea
     return true;
 }
 
-static void acknowledge(struct collector *collector, struct hub_ticket *ticket,
-                        const struct proto_report *report, const char *status)
+static void acknowledge(struct collector *collector, struct hub_ticket *ticket, int64_t assignment,
+                        int64_t batch, const char *status)
 {
     struct proto_message message = {
         .type = PROTO_ACK,
-        .ack = {.assignment = report->assignment, .batch = report->batch, .status = status},
+        .ack = {.assignment = assignment, .batch = batch, .status = status},
     };
 
     answer(collector, ticket, &message);
 }
 
+/* Of a report or a witness. */
+static void acknowledge_stored(struct collector *collector, struct hub_ticket *ticket,
+                               const struct proto_message *message, const char *status)
+{
+    if (message->type == PROTO_WITNESS)
+        acknowledge(collector, ticket, message->witness.assignment, message->witness.batch, status);
+    else
+        acknowledge(collector, ticket, message->report.assignment, message->report.batch, status);
+}
+
+static const char *sender_of(const struct proto_message *message)
+{
+    return message->type == PROTO_WITNESS ? message->witness.instance : message->report.instance;
+}
+
 /* ---- runs ---- */
 
 static void commit(void *ctx);
+
+/* Answers a held pull when there is something to do. */
+static void give_work(struct collector *collector, struct agent *agent)
+{
+    if (!agent->pull.length)
+        return;
+    buf_reset(&collector->scratch);
+    if (!runs_next_work(&collector->runs, agent, clock_mono_us(), &collector->scratch))
+        return;
+    hub_answer(collector->hub, &agent->pull, buf_text(&collector->scratch),
+               collector->scratch.length);
+    loop_defer(collector->loop, &collector->turn_end); /* what was given is to be committed */
+}
+
+static void give_all_work(struct collector *collector)
+{
+    struct agent *agent, *next;
+
+    if (!runs_have_work(&collector->runs))
+        return;
+    HASH_ITER(hh, collector->registry.agents, agent, next)
+    {
+        give_work(collector, agent);
+    }
+}
 
 static void tick_runs(void *ctx)
 {
@@ -111,40 +151,24 @@ static void tick_runs(void *ctx)
     /* First what came in: it counts, and a verdict needs a transaction of its own. */
     commit(collector);
     next = runs_tick(&collector->runs, clock_mono_us());
-
     if (next)
         loop_timer_at(collector->loop, &collector->deadline, next);
     else
         loop_timer_stop(collector->loop, &collector->deadline);
-}
-
-/* Answers a held pull when there is something to do. */
-static void give_work(struct collector *collector, struct agent *agent)
-{
-    CLEANUP_MESSAGE struct proto_message message = {0};
-
-    if (agent->pull.length &&
-        runs_next_assignment(&collector->runs, agent, clock_mono_us(), &message))
-        answer(collector, &agent->pull, &message);
+    give_all_work(collector);
 }
 
 static void on_run_started(void *ctx, struct run *run)
 {
-    struct collector *collector = ctx;
-
-    for (size_t i = 0; i < run->source_count; i++) {
-        struct agent *agent = registry_find(&collector->registry, run->sources[i].instance);
-        if (agent)
-            give_work(collector, agent);
-    }
-    tick_runs(collector);
+    (void)run;
+    tick_runs(ctx);
 }
 
 /* ---- messages ---- */
 
 static void agent_is_gone(struct collector *collector, struct agent *agent, bool has_departed)
 {
-    runs_agent_gone(&collector->runs, agent->instance, has_departed);
+    runs_agent_gone(&collector->runs, agent, has_departed);
     agent_record_free(agent);
     tick_runs(collector);
 }
@@ -163,12 +187,16 @@ static void take_hello(struct collector *collector, struct hub_ticket *ticket,
     };
 
     agent = registry_hello(&collector->registry, hello, ticket->link, clock_mono_us(), &replaced);
-    if (replaced)
-        agent_is_gone(collector, replaced, false);
+    if (replaced) {
+        runs_agent_replaced(&collector->runs, replaced, agent);
+        agent_record_free(replaced);
+    }
     if (!agent) {
         refuse(collector, ticket, "not-expected", "the collector's registry is full");
         return;
     }
+    for (size_t i = 0; is_new && i < agent->address_count; i++)
+        throttle_forget(&collector->runs.throttle, agent->addresses[i]);
     log_info(is_new ? "agent-joined" : "agent-back",
              "service=%s task=%s instance=%s zone=%s version=%s known=%s",
              LOG_QUOTE(agent->service), LOG_QUOTE(agent->task), LOG_QUOTE(agent->instance),
@@ -198,6 +226,7 @@ static void take_pull(struct collector *collector, struct hub_ticket *ticket,
     mem_free(agent->got);
     agent->got = mem_dup(pull->got, pull->got_count * sizeof(*pull->got));
     agent->got_count = pull->got_count;
+    agent->is_busy = pull->is_busy;
     agent_set_counters(agent, pull->counters, pull->counter_count);
     give_work(collector, agent);
 }
@@ -240,12 +269,12 @@ static void acknowledge_pending(struct collector *collector)
 {
     for (size_t i = 0; i < collector->pending_count; i++) {
         struct pending *pending = &collector->pending[i];
-        struct agent *agent = registry_find(&collector->registry, pending->message.report.instance);
+        struct agent *agent = registry_find(&collector->registry, sender_of(&pending->message));
         if (pending->is_in_time)
-            runs_apply(&collector->runs, &pending->message.report);
+            runs_apply(&collector->runs, &pending->message, clock_mono_us());
         if (agent)
             agent->reports++;
-        acknowledge(collector, &pending->ticket, &pending->message.report, pending->status);
+        acknowledge_stored(collector, &pending->ticket, &pending->message, pending->status);
     }
     drop_pending(collector);
 }
@@ -254,12 +283,12 @@ static void commit(void *ctx)
 {
     struct collector *collector = ctx;
 
-    if (!collector->pending_count)
-        return;
     if (store_commit(collector->store) < 0) {
         store_failed(collector);
         return;
     }
+    if (!collector->pending_count)
+        return;
     if (collector->is_store_failing)
         log_info("store-recovered", "reports=%zu", collector->pending_count);
     collector->is_store_failing = false;
@@ -275,12 +304,11 @@ static void on_http_request(void *ctx, const struct httpd_request *request,
     api_handle(&collector->api, request, response);
 }
 
-/* Takes over the message. */
+/* A report or a witness. Takes over the message. */
 static void take_report(struct collector *collector, struct hub_ticket *ticket,
                         struct proto_message *message)
 {
-    const struct proto_report *report = &message->report;
-    enum report_kind kind = runs_classify(&collector->runs, report);
+    enum report_kind kind = runs_classify(&collector->runs, message);
     struct pending *pending;
     struct agent *agent;
     int r;
@@ -288,17 +316,15 @@ static void take_report(struct collector *collector, struct hub_ticket *ticket,
     if (kind == REPORT_UNKNOWN) {
         collector->runs.refusals.unknown_report++;
         complain(collector, ticket->link, "unknown-report", "no such assignment of this instance");
-        acknowledge(collector, ticket, report, "unknown");
+        acknowledge_stored(collector, ticket, message, "unknown");
         return;
     }
-    agent = registry_find(&collector->registry, report->instance);
-    if (agent && report->is_last)
-        agent_set_counters(agent, report->counters, report->counter_count);
+    agent = registry_find(&collector->registry, sender_of(message));
+    if (agent && message->type == PROTO_REPORT && message->report.is_last)
+        agent_set_counters(agent, message->report.counters, message->report.counter_count);
     if (collector->pending_count == COLLECTOR_PENDING_MAX)
         commit(collector);
-    r = store_begin(collector->store);
-    if (r == 0)
-        r = store_put_report(collector->store, report, kind == REPORT_LATE);
+    r = runs_store(&collector->runs, message, kind);
     if (r < 0) {
         store_failed(collector);
         return;
@@ -350,7 +376,13 @@ static void on_message(void *ctx, const struct hub_ticket *from, const void *dat
         take_pull(collector, &ticket, &message.pull);
         break;
     case PROTO_REPORT:
+    case PROTO_WITNESS:
         take_report(collector, &ticket, &message);
+        break;
+    case PROTO_WATCHING:
+        runs_watching(&collector->runs, &message.watching);
+        acknowledge(collector, &ticket, message.watching.watch, 0, "watching");
+        loop_defer(collector->loop, &collector->turn_end);
         break;
     case PROTO_LEAVING:
         take_leaving(collector, &ticket, &message.leaving);

@@ -98,6 +98,12 @@ static void service_to_json(const struct fleet_service *service, struct buf *out
     buf_printf(out, ",\"record\":\"%s\",\"agents\":\"%s\",\"names\":", service->record,
                service->has_agents ? "expected" : "none");
     buf_put_json_list(out, service->names, service->name_count);
+    if (service->tasks)
+        buf_printf(out, ",\"tasks\":%lld", (long long)service->tasks);
+    if (service->through_count) {
+        buf_puts(out, ",\"through\":");
+        buf_put_json_list(out, service->through, service->through_count);
+    }
     buf_puts(out, ",\"checks\":[");
     for (size_t i = 0; i < service->check_count; i++) {
         buf_puts(out, i ? "," : "");

@@ -18,6 +18,8 @@
 #define FLEET_CHECKS_MAX   16 /* of one service */
 #define FLEET_RULES_MAX    65536
 #define FLEET_ERRORS_MAX   20 /* reported at once */
+#define FLEET_TASKS_MAX    100000
+#define FLEET_THROUGH_MAX  8
 #define FLEET_MYSQL_PORT   3306
 
 enum expectation { EXPECT_ALLOW, EXPECT_DENY, EXPECT_OBSERVE };
@@ -40,8 +42,11 @@ struct fleet_service {
     const char *name;
     const char **names; /* discovery names */
     size_t name_count;
-    const char *record;         /* A or SRV */
-    bool has_agents;            /* false: agents: none - a column, no row */
+    const char *record;   /* A or SRV */
+    bool has_agents;      /* false: agents: none - a column, no row */
+    int64_t tasks;        /* that are expected to run, each with an agent; 0: not said */
+    const char **through; /* services whose tasks stand before this one's: gateways, proxies */
+    size_t through_count;
     struct fleet_check *checks; /* none for a worker */
     size_t check_count;
 };

@@ -74,10 +74,44 @@ static void read_name_list(struct parser *parser, const yaml_node_t *node,
     }
 }
 
+static void read_through(struct parser *parser, const yaml_node_t *node,
+                         struct fleet_service *service)
+{
+    size_t count = 0;
+
+    if (node->type == YAML_SEQUENCE_NODE)
+        count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (count == 0 || count > FLEET_THROUGH_MAX) {
+        parser_fail(parser, node, "through: expected a list of 1 to %d services",
+                    FLEET_THROUGH_MAX);
+        return;
+    }
+    service->through = arena_alloc(&parser->fleet->arena, count, sizeof(*service->through));
+    for (size_t i = 0; i < count; i++) {
+        const char *text = parser_scalar(
+            parser, parser_node(parser, node->data.sequence.items.start[i]), "a service");
+        if (text)
+            service->through[service->through_count++] = parser_keep(parser, text);
+    }
+}
+
+static void read_tasks(struct parser *parser, const yaml_node_t *node,
+                       struct fleet_service *service)
+{
+    const char *text = parser_scalar(parser, node, "tasks");
+    char *end = NULL;
+    long count = text ? strtol(text, &end, 10) : 1;
+
+    if (text && (end == text || *end || count < 1 || count > FLEET_TASKS_MAX))
+        parser_fail(parser, node, "tasks '%.40s': expected a number from 1 to %d", text,
+                    FLEET_TASKS_MAX);
+    service->tasks = count;
+}
+
 static void on_service_key(struct parser *parser, const char *key, const yaml_node_t *key_node,
                            const yaml_node_t *value, void *ctx)
 {
-    static const char *const others[] = {"names", "record", "checks", "agents"};
+    static const char *const others[] = {"names", "record", "checks", "agents", "tasks", "through"};
     static const char *const agents[] = {"expected", "none"};
     struct service_keys *keys = ctx;
 
@@ -86,6 +120,10 @@ static void on_service_key(struct parser *parser, const char *key, const yaml_no
     } else if (strcmp(key, "names") == 0) {
         keys->names = value;
         read_name_list(parser, value, keys->service);
+    } else if (strcmp(key, "tasks") == 0) {
+        read_tasks(parser, value, keys->service);
+    } else if (strcmp(key, "through") == 0) {
+        read_through(parser, value, keys->service);
     } else if (strcmp(key, "record") == 0) {
         keys->record = parser_one_of(parser, value, "record", records, ARRAY_SIZE(records));
     } else if (strcmp(key, "agents") == 0) {
@@ -295,6 +333,18 @@ static void collect_columns(struct fleet *fleet)
             fleet->columns[fleet->column_count++] = (struct fleet_column){i, j};
 }
 
+/* Once all services are known. */
+static void check_through(struct parser *parser, const yaml_node_t *node)
+{
+    const struct fleet *fleet = parser->fleet;
+
+    for (size_t i = 0; i < fleet->service_count; i++)
+        for (size_t j = 0; j < fleet->services[i].through_count; j++)
+            if (fleet_find_service(fleet, fleet->services[i].through[j]) == SIZE_MAX)
+                parser_fail(parser, node, "service '%s': through: no service '%.60s'",
+                            fleet->services[i].name, fleet->services[i].through[j]);
+}
+
 static void read_services(struct parser *parser, const struct sections *sections,
                           const yaml_node_t *root)
 {
@@ -337,6 +387,7 @@ static void read_services(struct parser *parser, const struct sections *sections
     parser->fleet->services =
         arena_alloc(&parser->fleet->arena, count, sizeof(*parser->fleet->services));
     parser_each_key(parser, sections->services, on_service, &services);
+    check_through(parser, sections->services);
     collect_columns(parser->fleet);
 }
 

@@ -22,19 +22,30 @@ static const char *const state_names[] = {
     [CELL_NA] = "n/a",
 };
 
-/* What the rows of one cell add up to, while they are read. */
+/* What the tries of one cell add up to, while they are read. */
 struct tally {
-    uint32_t passed, failed, ours, self, skipped, proxied;
+    uint32_t passed, failed, ours, self, skipped, proxied, gone;
     uint32_t departed;                      /* sources that left without a row here */
     uint32_t leaks, closed, open_questions; /* under deny */
+};
+
+/* What is known of one endpoint. */
+struct endpoint {
+    const char *address;
+    uint16_t port;
+    bool listens;      /* somebody connected to it, or its own task saw the listener */
+    bool is_witnessed; /* its own task looked ... */
+    bool has_listener; /* ... and this is what it saw */
+    bool has_reset;
 };
 
 struct builder {
     const struct matrix_input *input;
     struct matrix *matrix;
+    struct tries_set set;
     struct tally *tallies;
-    const struct matrix_row **order; /* the rows by endpoint, for has_listener() */
-    bool *listens;                   /* per row of `order`: somebody connected to its endpoint */
+    struct endpoint *endpoints; /* by address and port */
+    size_t endpoint_count;
 };
 
 const char *cell_state_name(enum cell_state state)
@@ -47,30 +58,103 @@ const char *verdict_name(enum verdict verdict)
     return verdict == VERDICT_PASS ? "pass" : verdict == VERDICT_FAIL ? "fail" : "inconclusive";
 }
 
-static size_t cell_index(const struct builder *builder, const struct matrix_row *row)
+static size_t cell_index(const struct builder *builder, const struct tries *tries)
 {
-    return builder->input->sources[row->source].service * builder->matrix->columns + row->column;
+    return builder->input->sources[tries->source].service * builder->matrix->columns +
+           tries->column;
 }
 
-/* ---- who listens: the endpoint took a connection from anybody in this run ---- */
+/* ---- who listens: the endpoint took a connection from anybody in this run, or its own agent saw
+ * the listener ---- */
 
 static int by_endpoint(const void *a, const void *b)
 {
-    const struct matrix_row *x = *(const struct matrix_row *const *)a;
-    const struct matrix_row *y = *(const struct matrix_row *const *)b;
+    const struct endpoint *x = a, *y = b;
     int order = strcmp(x->address, y->address);
 
     return order ? order : (int)x->port - (int)y->port;
 }
 
-/* A total order, but for rows that are alike in all that matters: the matrix does not depend on the
- * order of its rows. */
-static int by_endpoint_and_failure(const void *a, const void *b)
+/* The task's own Service Connect proxy (127.255.0.0/16): it takes every connection, whatever
+ * becomes of the one behind it. */
+static bool is_proxy(const struct tries_row *row)
 {
-    const struct matrix_row *x = *(const struct matrix_row *const *)a;
-    const struct matrix_row *y = *(const struct matrix_row *const *)b;
-    int order = by_endpoint(a, b);
+    return strncmp(row->address, "127.255.", 8) == 0;
+}
 
+/* The TCP handshake was completed: whatever came later, a SYN-ACK came back. */
+static bool has_connected(const struct tries_row *row)
+{
+    if (is_proxy(row))
+        return row->outcome == OUTCOME_OK;
+    return row->outcome == OUTCOME_OK || row->late == OUTCOME_OK ||
+           (row->phase > PHASE_CONNECT &&
+            outcome_class((enum proto_outcome)row->outcome) == OUTCOME_IS_FAILURE);
+}
+
+/* Takes together what stands side by side. */
+static void merge_endpoints(struct builder *builder, size_t count)
+{
+    struct endpoint *endpoints = builder->endpoints;
+
+    qsort(endpoints, count, sizeof(*endpoints), by_endpoint);
+    for (size_t i = 0; i < count; i++) {
+        struct endpoint *last =
+            builder->endpoint_count ? &endpoints[builder->endpoint_count - 1] : NULL;
+        if (!last || by_endpoint(last, &endpoints[i]) != 0) {
+            endpoints[builder->endpoint_count++] = endpoints[i];
+            continue;
+        }
+        last->listens |= endpoints[i].listens;
+        last->is_witnessed |= endpoints[i].is_witnessed;
+        last->has_listener |= endpoints[i].has_listener;
+        last->has_reset |= endpoints[i].has_reset;
+    }
+}
+
+static void find_listeners(struct builder *builder)
+{
+    const struct matrix_input *input = builder->input;
+    size_t count = 0;
+
+    builder->endpoints =
+        mem_array(input->row_count + input->witness_count, sizeof(*builder->endpoints));
+    for (size_t i = 0; i < input->row_count; i++)
+        if (*input->rows[i].address)
+            builder->endpoints[count++] =
+                (struct endpoint){.address = input->rows[i].address,
+                                  .port = input->rows[i].port,
+                                  .listens = has_connected(&input->rows[i])};
+    for (size_t i = 0; i < input->witness_count; i++) {
+        const struct matrix_witness *witness = &input->witnesses[i];
+        builder->endpoints[count++] = (struct endpoint){.address = witness->address,
+                                                        .port = witness->port,
+                                                        .listens = witness->is_listening,
+                                                        .is_witnessed = true,
+                                                        .has_listener = witness->is_listening,
+                                                        .has_reset = witness->has_reset};
+    }
+    merge_endpoints(builder, count);
+}
+
+static const struct endpoint *endpoint_of(const struct builder *builder,
+                                          const struct tries_row *row)
+{
+    struct endpoint wanted = {.address = row->address, .port = row->port};
+
+    return bsearch(&wanted, builder->endpoints, builder->endpoint_count,
+                   sizeof(*builder->endpoints), by_endpoint);
+}
+
+/* ---- tries into tallies ---- */
+
+/* Two failures of one kind, wherever they were seen from. */
+static int by_failure(const struct tries_row *x, const struct tries_row *y)
+{
+    int order = strcmp(x->address, y->address);
+
+    if (!order)
+        order = (int)x->port - (int)y->port;
     if (!order)
         order = (int)x->outcome - (int)y->outcome;
     if (!order)
@@ -80,56 +164,13 @@ static int by_endpoint_and_failure(const void *a, const void *b)
     return order ? order : (int)x->status - (int)y->status;
 }
 
-/* The task's own Service Connect proxy (127.255.0.0/16): it takes every connection, whatever
- * becomes of the one behind it. */
-static bool is_proxy(const struct matrix_row *row)
-{
-    return strncmp(row->address, "127.255.", 8) == 0;
-}
-
-/* The TCP handshake was completed: whatever came later, a SYN-ACK came back. */
-static bool has_connected(const struct matrix_row *row)
-{
-    if (is_proxy(row))
-        return row->outcome == OUTCOME_OK;
-    return row->outcome == OUTCOME_OK ||
-           (row->phase > PHASE_CONNECT &&
-            outcome_class((enum proto_outcome)row->outcome) == OUTCOME_IS_FAILURE);
-}
-
-static void find_listeners(struct builder *builder)
-{
-    const struct matrix_input *input = builder->input;
-
-    for (size_t i = 0; i < input->row_count; i++)
-        builder->order[i] = &input->rows[i];
-    qsort(builder->order, input->row_count, sizeof(*builder->order), by_endpoint_and_failure);
-    for (size_t start = 0, end; start < input->row_count; start = end) {
-        bool listens = false;
-        for (end = start; end < input->row_count &&
-                          by_endpoint(&builder->order[start], &builder->order[end]) == 0;
-             end++)
-            listens |= builder->order[end]->address[0] && has_connected(builder->order[end]);
-        for (size_t i = start; i < end; i++)
-            builder->listens[i] = listens;
-    }
-}
-
-/* ---- rows into tallies ---- */
-
-static bool is_same_failure(const struct matrix_row *a, const struct matrix_row *b)
-{
-    return a->phase == b->phase && a->outcome == b->outcome && a->error == b->error &&
-           a->status == b->status && a->port == b->port && strcmp(a->address, b->address) == 0;
-}
-
-static void observe(struct matrix *matrix, struct matrix_cell *cell, const struct matrix_row *row)
+static void observe(struct matrix *matrix, struct matrix_cell *cell, const struct tries_row *row)
 {
     /* Most cells have nothing to show: a large matrix stays small. */
     if (!cell->observed)
         cell->observed = arena_alloc(&matrix->arena, MATRIX_OBSERVED_MAX, sizeof(*cell->observed));
     for (size_t i = 0; i < cell->observed_count; i++)
-        if (is_same_failure(cell->observed[i].example, row)) {
+        if (by_failure(cell->observed[i].example, row) == 0) {
             cell->observed[i].count++;
             return;
         }
@@ -137,45 +178,82 @@ static void observe(struct matrix *matrix, struct matrix_cell *cell, const struc
         cell->observed[cell->observed_count++] = (struct matrix_observed){row, 1};
 }
 
-/* Under deny a refusal counts as closed only where the endpoint is known to listen: then it was a
- * firewall's. Else it may be the target kernel's own RST, which would mean that the path is open.
- */
-static void tally_denied(struct tally *tally, const struct matrix_row *row, bool listens)
+static bool has_leaked(const struct tries *tries)
 {
-    if (has_connected(row))
+    for (size_t i = 0; i < tries->count; i++)
+        if (has_connected(tries->rows[i]))
+            return true;
+    return false;
+}
+
+/* A refusal is the target kernel's own RST, and the path is open, where nobody listens and the task
+ * sent RSTs; it is a firewall's where somebody does listen and it sent none. */
+static void tally_refused(struct tally *tally, const struct endpoint *endpoint)
+{
+    if (endpoint->is_witnessed && !endpoint->has_listener && endpoint->has_reset)
         tally->leaks++;
-    else if (row->phase == PHASE_CONNECT && listens && !is_proxy(row))
+    else if (endpoint->listens && !(endpoint->is_witnessed && endpoint->has_reset))
         tally->closed++;
     else
         tally->open_questions++;
 }
 
-static void tally_row(struct builder *builder, const struct matrix_row *row, bool listens)
+static void tally_denied(const struct builder *builder, struct tally *tally,
+                         const struct tries *tries)
 {
-    size_t index = cell_index(builder, row);
+    const struct tries_row *row = tries->example;
+    const struct endpoint *endpoint = endpoint_of(builder, row);
+
+    if (has_leaked(tries))
+        tally->leaks++;
+    else if (row->phase != PHASE_CONNECT || is_proxy(row) || !endpoint)
+        tally->open_questions++;
+    else if (row->outcome == OUTCOME_REFUSED)
+        tally_refused(tally, endpoint);
+    else if (endpoint->listens)
+        tally->closed++;
+    else
+        tally->open_questions++;
+}
+
+static void tally_tries(struct builder *builder, const struct tries *tries)
+{
+    size_t index = cell_index(builder, tries);
     struct tally *tally = &builder->tallies[index];
     struct matrix_cell *cell = &builder->matrix->cells[index];
-    enum outcome_class class = outcome_class((enum proto_outcome)row->outcome);
+    const struct tries_row *row = tries->example;
 
-    switch (class) {
-    case OUTCOME_IS_PASS:
+    cell->tries += (uint32_t)tries->passed + tries->failed;
+    cell->tries_failed += tries->failed;
+    cell->lossy += tries->lossy;
+    cell->retransmits += tries->retransmits;
+    switch (tries->verdict) {
+    case TRIES_PASSED:
         tally->passed++;
         break;
-    case OUTCOME_IS_FAILURE:
+    case TRIES_FAILED:
         tally->failed++;
+        cell->unconfirmed += !tries->is_confirmed;
         break;
-    case OUTCOME_IS_OURS:
+    case TRIES_OURS:
         tally->ours++;
-        break;
-    case OUTCOME_IS_NEUTRAL:
+        observe(builder->matrix, cell, row);
+        return;
+    case TRIES_NEUTRAL:
         tally->self += row->outcome == OUTCOME_SELF;
         tally->skipped += row->outcome == OUTCOME_SKIPPED;
         tally->proxied += row->outcome == OUTCOME_PROXY;
         return;
+    case TRIES_SPARED:
+        cell->spared++;
+        observe(builder->matrix, cell, row);
+        return;
+    case TRIES_GONE:
+        tally->gone++;
+        return;
     }
-    if (class != OUTCOME_IS_OURS)
-        tally_denied(tally, row, listens);
-    if (class != OUTCOME_IS_PASS || cell->expected == EXPECT_DENY)
+    tally_denied(builder, tally, tries);
+    if (tries->verdict == TRIES_FAILED || cell->expected == EXPECT_DENY)
         observe(builder->matrix, cell, row);
 }
 
@@ -217,6 +295,11 @@ static enum cell_state state_without_attempts(const struct tally *tally,
     /* Only its own address resolved, though it has siblings; or only its own proxy answered. */
     if (tally->self || tally->proxied)
         return CELL_UNPROVEN;
+    /* Left alone, since it took connections and never answered; not seen in this run. */
+    if (cell->spared)
+        return CELL_UNPROVEN;
+    if (tally->gone)
+        return CELL_GONE;
     if (tally->skipped)
         return CELL_SKIPPED;
     if (cell->sources && tally->departed == cell->sources)
@@ -243,7 +326,7 @@ static enum cell_state judge(const struct tally *tally, const struct matrix_cell
         return tally->passed ? CELL_PARTIAL : CELL_FAIL;
     if (tally->ours)
         return CELL_PROBE_ERROR;
-    return tally->proxied ? CELL_UNPROVEN : CELL_OK;
+    return tally->proxied || cell->spared ? CELL_UNPROVEN : CELL_OK;
 }
 
 static int by_count(const void *a, const void *b)
@@ -252,7 +335,7 @@ static int by_count(const void *a, const void *b)
 
     if (x->count != y->count)
         return x->count < y->count ? 1 : -1;
-    return by_endpoint_and_failure(&x->example, &y->example);
+    return by_failure(x->example, y->example);
 }
 
 static void finish_cell(struct builder *builder, size_t service, size_t column)
@@ -277,9 +360,16 @@ static void finish_cell(struct builder *builder, size_t service, size_t column)
         cell->state = judge(tally, cell);
 }
 
-/* ---- cells into the verdict: DESIGN's exit status ---- */
+/* ---- cells into the verdict, which is the exit status ---- */
 
-static enum verdict decide(const struct matrix *matrix)
+/* All its failures were seen once only: it may have been chance. */
+static bool is_unconfirmed(const struct matrix_cell *cell)
+{
+    return (cell->state == CELL_FAIL || cell->state == CELL_PARTIAL) &&
+           cell->failed == cell->unconfirmed && cell->expected != EXPECT_OBSERVE;
+}
+
+static enum verdict decide(const struct matrix *matrix, bool is_provisional)
 {
     bool has_failed = false, is_unsure = matrix->is_incomplete, has_proof = false;
 
@@ -289,6 +379,12 @@ static enum verdict decide(const struct matrix *matrix)
         switch (cell->state) {
         case CELL_FAIL:
         case CELL_PARTIAL:
+            has_proof = true;
+            if (is_provisional || cell->failed > cell->unconfirmed)
+                has_failed |= is_expected;
+            else
+                is_unsure |= is_expected;
+            break;
         case CELL_LEAK:
             has_failed |= is_expected;
             has_proof = true;
@@ -312,6 +408,19 @@ static enum verdict decide(const struct matrix *matrix)
     return is_unsure || !has_proof ? VERDICT_INCONCLUSIVE : VERDICT_PASS;
 }
 
+static struct tries_set gather(const struct matrix_input *input)
+{
+    struct tries_source *sources = mem_array(input->source_count, sizeof(*sources));
+    struct tries_set set;
+
+    for (size_t i = 0; i < input->source_count; i++)
+        sources[i] = (struct tries_source){.service = input->sources[i].service,
+                                           .has_left = input->sources[i].has_departed};
+    set = tries_gather(input->rows, input->row_count, sources);
+    mem_free(sources);
+    return set;
+}
+
 struct matrix *matrix_build(const struct matrix_input *input)
 {
     struct matrix *matrix = mem_alloc(sizeof(*matrix));
@@ -319,9 +428,8 @@ struct matrix *matrix_build(const struct matrix_input *input)
     struct builder builder = {
         .input = input,
         .matrix = matrix,
+        .set = gather(input),
         .tallies = mem_array(rows * columns, sizeof(struct tally)),
-        .order = mem_array(input->row_count, sizeof(*builder.order)),
-        .listens = mem_array(input->row_count, sizeof(bool)),
     };
 
     matrix->rows = rows;
@@ -331,16 +439,19 @@ struct matrix *matrix_build(const struct matrix_input *input)
         for (size_t c = 0; c < columns; c++)
             matrix->cells[s * columns + c].expected = fleet_expected(input->fleet, s, c);
     find_listeners(&builder);
-    for (size_t i = 0; i < input->row_count; i++)
-        tally_row(&builder, builder.order[i], builder.listens[i]);
+    for (size_t i = 0; i < builder.set.count; i++)
+        tally_tries(&builder, &builder.set.tries[i]);
     count_silent(&builder);
     for (size_t s = 0; s < rows; s++)
-        for (size_t c = 0; c < columns; c++)
+        for (size_t c = 0; c < columns; c++) {
             finish_cell(&builder, s, c);
-    matrix->verdict = decide(matrix);
+            matrix->is_incomplete |=
+                !input->is_provisional && is_unconfirmed(matrix_at(matrix, s, c));
+        }
+    matrix->verdict = decide(matrix, input->is_provisional);
     mem_free(builder.tallies);
-    mem_free(builder.order);
-    mem_free(builder.listens);
+    mem_free(builder.endpoints);
+    tries_deinit(&builder.set);
     return matrix;
 }
 

@@ -5,6 +5,7 @@
 #define COLLECTOR_MATRIX_H
 
 #include "collector/fleet.h"
+#include "collector/tries.h"
 #include "proto/outcome.h"
 
 #include <stdbool.h>
@@ -19,12 +20,12 @@ enum cell_state {
     CELL_PARTIAL,     /* some did */
     CELL_FAIL,        /* none did */
     CELL_DENIED,      /* expected deny: the path is closed, and the target was seen listening */
-    CELL_LEAK,        /* expected deny, but a SYN-ACK came back */
+    CELL_LEAK,        /* expected deny, but a SYN-ACK or the target's own RST came back */
     CELL_UNPROVEN,    /* neither shown */
     CELL_NO_DATA,     /* nobody probed it */
     CELL_PROBE_ERROR, /* canreach's own fault */
     CELL_NOT_PROBED,  /* left out by the plan */
-    CELL_GONE,        /* the source left during the run */
+    CELL_GONE,        /* the source, or the endpoint's task, left during the run */
     CELL_SKIPPED,     /* only address families that the source does not have */
     CELL_NA           /* the diagonal of a service with one task */
 };
@@ -38,40 +39,45 @@ struct matrix_source {
     bool is_done;      /* all its rows are here */
 };
 
-/* One attempt, as matrix needs it. Strings are borrowed. */
-struct matrix_row {
-    uint32_t source; /* index into sources */
-    uint32_t column;
-    const char *address; /* "" when the name did not resolve */
+/* What the agent of a task saw of one of its ports, over the rounds of a run. */
+struct matrix_witness {
+    const char *address;
     uint16_t port;
-    uint8_t phase;   /* enum proto_phase */
-    uint8_t outcome; /* enum proto_outcome */
-    uint16_t error;
-    uint16_t status;
+    bool is_listening; /* on that address, or on all */
+    bool has_reset;    /* the task itself sent RSTs meanwhile, its agent's own left out */
 };
 
 struct matrix_input {
     const struct fleet *fleet;
     const struct matrix_source *sources;
     size_t source_count;
-    const struct matrix_row *rows;
+    const struct tries_row *rows;
     size_t row_count;
     const bool *scope;          /* service_count x column_count: the plan wants this pair */
     const uint32_t *live_tasks; /* per service: tasks with a live agent when the run was planned */
+    const struct matrix_witness *witnesses;
+    size_t witness_count;
+    bool is_provisional; /* a failure counts that was not tried again yet */
 };
 
 /* One way in which endpoints failed. */
 struct matrix_observed {
-    const struct matrix_row *example; /* borrowed from the input */
+    const struct tries_row *example; /* borrowed from the input */
     uint32_t count;
 };
 
 struct matrix_cell {
     enum cell_state state;
     enum expectation expected;
-    uint32_t probes;                  /* attempts that count */
-    uint32_t failed;                  /* of these */
-    uint32_t ours;                    /* attempts that failed by our own fault */
+    uint32_t probes;      /* endpoints that count, each for each task that tried */
+    uint32_t failed;      /* of these */
+    uint32_t unconfirmed; /* of these: failed once, and could not be tried again */
+    uint32_t tries;       /* attempts in all ... */
+    uint32_t tries_failed;
+    uint32_t lossy;                   /* ... and in which something had to be sent again */
+    uint32_t retransmits;             /* how much */
+    uint32_t ours;                    /* endpoints that failed by our own fault */
+    uint32_t spared;                  /* endpoints that were left alone */
     uint32_t sources;                 /* tasks that were to probe it */
     uint32_t silent;                  /* of these, without a row, and not departed */
     struct matrix_observed *observed; /* the most frequent first; of the matrix' arena */
@@ -81,7 +87,8 @@ struct matrix_cell {
 struct matrix {
     size_t rows, columns;
     struct matrix_cell *cells; /* rows x columns */
-    bool is_incomplete;        /* a task that was to probe did not finish, and did not leave */
+    bool is_incomplete;        /* a task that was to probe did not finish, and did not leave; or a
+                                  failure could not be tried again */
     enum verdict verdict;
     struct arena arena;
 };

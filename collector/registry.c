@@ -53,6 +53,7 @@ static struct agent *record_of(const struct proto_hello *hello)
     agent->zone = arena_strdup(arena, hello->zone);
     agent->mode = arena_strdup(arena, hello->mode);
     agent->revision = arena_strdup(arena, hello->revision);
+    agent->netns = arena_strdup(arena, hello->netns ? hello->netns : "");
     agent->addresses = keep_list(arena, hello->addresses, hello->address_count);
     agent->address_count = hello->address_count;
     agent->resolvers = keep_list(arena, hello->resolvers, hello->resolver_count);

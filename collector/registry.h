@@ -24,7 +24,7 @@ struct registry_counter {
 };
 
 struct agent {
-    const char *cluster, *service, *task, *instance, *version, *zone, *mode, *revision;
+    const char *cluster, *service, *task, *instance, *version, *zone, *mode, *revision, *netns;
     const char **addresses, **resolvers, **checks;
     size_t address_count, resolver_count, check_count;
     struct arena arena;                                   /* owns the above */
@@ -38,6 +38,7 @@ struct agent {
     struct hub_ticket pull; /* held until there is work */
     int64_t pull_epoch;
     uint64_t pull_us;
+    bool is_busy; /* wants no assignment now */
     int64_t *got; /* as its last pull said; owned */
     size_t got_count;
     uint64_t reports;

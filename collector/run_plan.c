@@ -9,54 +9,30 @@
 #include <errno.h>
 #include <string.h>
 
-static size_t target_bytes(const struct fleet *fleet, size_t column)
+static void add_source(struct run *run, const struct agent *agent, size_t service, size_t *capacity)
 {
-    const struct fleet_service *service = fleet_column_service(fleet, column);
-    const struct fleet_check *check = fleet_column_check(fleet, column);
-    size_t bytes = 128 + strlen(check->path) + strlen(check->status) + strlen(check->server) +
-                   strlen(check->alpn) + strlen(check->host) + 2 * strlen(check->match) +
-                   2 * strlen(check->send) + strlen(check->health);
+    struct run_source source = {
+        .service = service,
+        .task = arena_strdup(&run->arena, agent->task),
+        .instance = arena_strdup(&run->arena, agent->instance),
+        .zone = arena_strdup(&run->arena, agent->zone),
+        .work = mem_array(run->fleet->column_count, sizeof(*source.work)),
+    };
 
-    for (size_t i = 0; i < service->name_count; i++)
-        bytes += strlen(service->names[i]) + 3;
-    return bytes;
-}
-
-/* Fills `source->columns` from `*column` on, up to the size of one message; moves `*column`. */
-static void take_columns(const struct run *run, struct run_source *source, size_t *column)
-{
-    const struct fleet *fleet = run->fleet;
-    size_t bytes = 0, capacity = 0;
-
-    for (; *column < fleet->column_count && bytes < RUN_ASSIGNMENT_BYTES; ++*column) {
-        if (!plan_wants(&run->plan, fleet, source->service, *column))
-            continue;
-        bytes += target_bytes(fleet, *column);
-        mem_grow(&source->columns, source->column_count, &capacity, sizeof(*source->columns));
-        source->columns[source->column_count++] = (uint32_t)*column;
+    for (size_t c = 0; c < run->fleet->column_count; c++)
+        if (plan_wants(&run->plan, run->fleet, service, c)) {
+            source.work[c] = COLUMN_TODO;
+            source.column_count++;
+        }
+    source.todo = source.undone = source.column_count;
+    if (!source.column_count) {
+        mem_free(source.work);
+        return;
     }
-}
-
-static void add_sources(struct run *run, const struct agent *agent, size_t service,
-                        size_t *capacity)
-{
-    size_t column = 0;
-
-    while (column < run->fleet->column_count) {
-        struct run_source source = {
-            .service = service,
-            .task = arena_strdup(&run->arena, agent->task),
-            .instance = arena_strdup(&run->arena, agent->instance),
-            .zone = arena_strdup(&run->arena, agent->zone),
-        };
-        take_columns(run, &source, &column);
-        if (!source.column_count)
-            continue;
-        if (!run->names_per_second || agent->dns_rate < run->names_per_second)
-            run->names_per_second = agent->dns_rate;
-        mem_grow(&run->sources, run->source_count, capacity, sizeof(*run->sources));
-        run->sources[run->source_count++] = source;
-    }
+    if (!run->names_per_second || agent->dns_rate < run->names_per_second)
+        run->names_per_second = agent->dns_rate;
+    mem_grow(&run->sources, run->source_count, capacity, sizeof(*run->sources));
+    run->sources[run->source_count++] = source;
 }
 
 static size_t collect_tasks(const struct runs *runs, uint64_t now_us, struct planner_task *tasks)
@@ -98,25 +74,48 @@ static int plan_sources(struct runs *runs, struct run *run, const struct run_req
     r = planner_plan(&input, &run->plan, err);
     for (size_t i = 0; r == 0 && i < run->plan.chosen_count; i++) {
         const struct planner_task *task = &tasks[run->plan.chosen[i]];
-        add_sources(run, task->ctx, task->service, &capacity);
+        add_source(run, task->ctx, task->service, &capacity);
     }
     mem_free(tasks);
     return r;
 }
 
-/* What the slowest task needs: its names at its DNS rate, then the longest time-out, with as many
- * probes a second as an agent starts, should each name have eight addresses. */
-static int64_t needed_ms(const struct run *run)
+int64_t run_longest_timeout_ms(const struct run *run)
 {
-    int64_t timeout_ms = 0, names = 0;
+    int64_t longest = 0;
 
     for (size_t c = 0; c < run->fleet->column_count; c++) {
         int64_t ms = fleet_column_check(run->fleet, c)->timeout_ms;
-        timeout_ms = ms > timeout_ms ? ms : timeout_ms;
-        names += (int64_t)fleet_column_service(run->fleet, c)->name_count;
+        longest = ms > longest ? ms : longest;
     }
-    return timeout_ms + PROTO_DNS_MS + RUN_SLACK_MS + names * 8 * 1000 / PROTO_PROBE_RATE +
+    return longest;
+}
+
+/* What the sweep needs at most: its names at the slowest task's DNS rate; and at each endpoint a
+ * few at a time, each with the longest time-out, or as many as may start. */
+static int64_t needed_ms(const struct run *run)
+{
+    int64_t timeout_ms = run_longest_timeout_ms(run), names = 0;
+    int64_t sources = (int64_t)run->source_count;
+    int64_t waves = (sources + THROTTLE_IN_FLIGHT - 1) / THROTTLE_IN_FLIGHT;
+    int64_t samples = run->is_small ? RUN_SAMPLES : 1;
+
+    for (size_t c = 0; c < run->fleet->column_count; c++)
+        names += (int64_t)fleet_column_service(run->fleet, c)->name_count;
+    return waves * (timeout_ms + RUN_WAVE_MS) + sources * samples * THROTTLE_SPACING_US / 1000 +
+           PROTO_DNS_MS + RUN_SLACK_MS + names * 8 * 1000 / PROTO_PROBE_RATE +
            (run->names_per_second ? names * 1000 / run->names_per_second : 0);
+}
+
+/* Of a run's time the sweep leaves something to the confirmation. */
+int64_t run_sweep_ms(const struct run *run, int64_t limit_ms)
+{
+    int64_t reserve_ms = 2 * run_longest_timeout_ms(run) + RUN_HOLD_MS + RUN_SPACING_MS;
+    int64_t needed = needed_ms(run);
+
+    if (reserve_ms > limit_ms / 2)
+        reserve_ms = limit_ms / 2;
+    return needed < limit_ms - reserve_ms ? needed : limit_ms - reserve_ms;
 }
 
 static char *scope_json(const struct run_request *request)
@@ -142,16 +141,30 @@ static char *numbers_json(const uint32_t *numbers, size_t count)
     return mem_strdup(buf_text(&out));
 }
 
+static char *columns_json(const struct run *run, const struct run_source *source)
+{
+    uint32_t *columns = mem_array(source->column_count, sizeof(*columns));
+    size_t count = 0;
+    char *json;
+
+    for (uint32_t c = 0; c < run->fleet->column_count; c++)
+        if (source->work[c] != COLUMN_NONE)
+            columns[count++] = c;
+    json = numbers_json(columns, count);
+    mem_free(columns);
+    return json;
+}
+
 static int store_plan(struct runs *runs, struct run *run)
 {
-    struct store_assignment *assignments = mem_array(run->source_count, sizeof(*assignments));
+    struct store_source *sources = mem_array(run->source_count, sizeof(*sources));
     char **columns = mem_array(run->source_count, sizeof(*columns));
     int r;
 
     for (size_t i = 0; i < run->source_count; i++) {
         const struct run_source *source = &run->sources[i];
-        columns[i] = numbers_json(source->columns, source->column_count);
-        assignments[i] = (struct store_assignment){
+        columns[i] = columns_json(run, source);
+        sources[i] = (struct store_source){
             .service = run->fleet->services[source->service].name,
             .task = source->task,
             .instance = source->instance,
@@ -159,13 +172,13 @@ static int store_plan(struct runs *runs, struct run *run)
             .columns = columns[i],
         };
     }
-    r = store_put_run(runs->store, &run->record, assignments, run->source_count);
+    r = store_put_run(runs->store, &run->record, sources, run->source_count);
     for (size_t i = 0; i < run->source_count; i++) {
-        run->sources[i].assignment = assignments[i].id;
+        run->sources[i].id = sources[i].id;
         mem_free(columns[i]);
     }
     mem_free(columns);
-    mem_free(assignments);
+    mem_free(sources);
     return r;
 }
 
@@ -185,9 +198,8 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
         run_free(run);
         return r;
     }
-    limit_ms = request->deadline_ms ? request->deadline_ms : needed_ms(run);
-    if (limit_ms > RUN_DEADLINE_MAX_MS)
-        limit_ms = RUN_DEADLINE_MAX_MS; /* however slow an agent says it is */
+    run_open_watches(runs, run, now_us);
+    limit_ms = request->deadline_ms ? request->deadline_ms : RUN_DEADLINE_MAX_MS;
     run->record.fleet = runs->fleet_id;
     run->record.created_ms = clock_wall_ms();
     run->record.deadline_ms = run->record.created_ms + limit_ms;
@@ -195,7 +207,9 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
     run->record.scope = scope_json(request);
     run->record.live = numbers_json(run->plan.live_tasks, run->fleet->service_count);
     text_copy(run->record.trigger, sizeof(run->record.trigger), request->trigger);
-    run->deadline_us = now_us + (uint64_t)limit_ms * 1000;
+    run->provisional = -1;
+    run->limit_us = now_us + (uint64_t)limit_ms * 1000;
+    run->deadline_us = now_us + (uint64_t)run_sweep_ms(run, limit_ms) * 1000;
     r = store_plan(runs, run);
     if (r < 0) {
         error_set(err, r, "the run cannot be stored: %s", store_problem(runs->store));
@@ -203,10 +217,12 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
         return r;
     }
     run_index_agents(run);
+    run_find_places(runs, run);
+    run_count_work(run);
     runs->open[runs->open_count++] = run;
-    log_info("run-planned", "run=%lld trigger=%s tasks=%zu deadline_ms=%lld",
-             (long long)run->record.id, run->record.trigger, run->source_count,
-             (long long)limit_ms);
+    log_info("run-planned", "run=%lld trigger=%s tasks=%zu watches=%zu sweep_ms=%lld",
+             (long long)run->record.id, run->record.trigger, run->source_count, run->watch_count,
+             (long long)((run->deadline_us - now_us) / 1000));
     *ret_run = run;
     return 0;
 }

@@ -32,43 +32,96 @@ static size_t read_numbers(const char *json, uint32_t *out, size_t max)
     return count;
 }
 
-static void resume_source(void *ctx, const struct store_assignment *assignment)
+static void resume_source(void *ctx, const struct store_source *stored)
 {
     struct resume *resume = ctx;
     struct run *run = resume->run;
+    uint32_t *columns;
+    size_t count;
     struct run_source source = {
-        .assignment = assignment->id,
-        .service = fleet_find_service(run->fleet, assignment->service),
-        .task = arena_strdup(&run->arena, assignment->task),
-        .instance = arena_strdup(&run->arena, assignment->instance),
-        .zone = arena_strdup(&run->arena, assignment->zone),
-        .state = source_state_from_name(assignment->state),
-        .batches = assignment->batches,
-        .last_batch = assignment->last_batch,
-        .dropped = assignment->dropped,
+        .id = stored->id,
+        .service = fleet_find_service(run->fleet, stored->service),
+        .task = arena_strdup(&run->arena, stored->task),
+        .instance = arena_strdup(&run->arena, stored->instance),
+        .zone = arena_strdup(&run->arena, stored->zone),
+        .state = source_state_from_name(stored->state),
     };
 
     if (source.service == SIZE_MAX)
         return;
-    source.columns = mem_array(run->fleet->column_count, sizeof(*source.columns));
-    source.column_count =
-        read_numbers(assignment->columns, source.columns, run->fleet->column_count);
-    for (size_t i = 0; i < source.column_count; i++)
-        if (source.columns[i] < run->fleet->column_count)
-            run->plan.scope[source.service * run->fleet->column_count + source.columns[i]] = true;
-    run_update_source(&source);
+    source.work = mem_array(run->fleet->column_count, sizeof(*source.work));
+    columns = mem_array(run->fleet->column_count, sizeof(*columns));
+    count = read_numbers(stored->columns, columns, run->fleet->column_count);
+    for (size_t i = 0; i < count; i++)
+        if (columns[i] < run->fleet->column_count && source.work[columns[i]] == COLUMN_NONE) {
+            source.work[columns[i]] = COLUMN_TODO;
+            source.column_count++;
+            run->plan.scope[source.service * run->fleet->column_count + columns[i]] = true;
+        }
+    mem_free(columns);
+    source.todo = source.undone = source.column_count;
     mem_grow(&run->sources, run->source_count, &resume->capacity, sizeof(*run->sources));
     run->sources[run->source_count++] = source;
 }
 
-static void resume_row(void *ctx, int64_t assignment, const struct proto_probe *probe)
+/* What an agent has in hand it goes on with; what it may never have got is sent again. */
+static void resume_sweep(struct run *run, const struct store_assignment *stored,
+                         struct run_assignment *assignment)
+{
+    struct run_source *source = &run->sources[assignment->source];
+
+    assignment->columns = mem_array(run->fleet->column_count, sizeof(*assignment->columns));
+    assignment->weights = mem_array(run->fleet->column_count, sizeof(*assignment->weights));
+    assignment->column_count =
+        read_numbers(stored->columns, assignment->columns, run->fleet->column_count);
+    source->batches += stored->batches;
+    source->dropped += stored->dropped;
+    if (assignment->is_done) {
+        run_finish_columns(run, assignment);
+        return;
+    }
+    for (size_t i = 0; i < assignment->column_count; i++)
+        if (source->work[assignment->columns[i]] == COLUMN_TODO) {
+            source->work[assignment->columns[i]] = COLUMN_GIVEN;
+            source->todo--;
+        }
+    assignment->message = mem_strdup(stored->message);
+    assignment->message_length = strlen(stored->message);
+    source->unreceived = assignment->id;
+}
+
+static void resume_assignment(void *ctx, const struct store_assignment *stored)
+{
+    struct resume *resume = ctx;
+    struct run *run = resume->run;
+    struct run_source *source = run_find_source(run, stored->source);
+    bool is_watch = strcmp(stored->kind, "watch") == 0;
+    struct run_assignment *assignment;
+
+    if (!source && !is_watch)
+        return;
+    assignment = run_add_assignment(resume->runs, run, WORK_SWEEP, stored->instance);
+    assignment->id = stored->id;
+    assignment->round = (unsigned)stored->round;
+    assignment->batches = stored->batches;
+    assignment->last_batch = stored->last_batch;
+    assignment->dropped = stored->dropped;
+    assignment->is_done = stored->last_batch && stored->batches >= stored->last_batch;
+    assignment->source = is_watch ? SIZE_MAX : (size_t)(source - run->sources);
+    if (strcmp(stored->kind, "sweep") == 0)
+        resume_sweep(run, stored, assignment);
+    else
+        assignment->kind = is_watch ? WORK_WATCH : WORK_CONFIRM;
+}
+
+static void resume_row(void *ctx, int64_t id, const struct proto_probe *probe)
 {
     struct run *run = ((struct resume *)ctx)->run;
+    const struct run_assignment *assignment = run_find_assignment(run, id);
 
-    const struct run_source *source = run_find_source(run, assignment);
-
-    if (source && (uint64_t)probe->target < run->fleet->column_count)
-        run_add_row(run, (uint32_t)(source - run->sources), probe);
+    if (assignment && assignment->source != SIZE_MAX &&
+        (uint64_t)probe->target < run->fleet->column_count)
+        run_add_row(run, assignment->source, assignment->round, probe);
 }
 
 static void read_scope_list(const cJSON *scope, const char *key, struct options_list *list)
@@ -138,7 +191,8 @@ static void resume_run(void *ctx, const struct store_run *record)
         left_ms = RUN_RESUME_GRACE_MS;
     if (left_ms > RUN_DEADLINE_MAX_MS)
         left_ms = RUN_DEADLINE_MAX_MS;
-    run->deadline_us = resume->now_us + (uint64_t)left_ms * 1000;
+    run->limit_us = resume->now_us + (uint64_t)left_ms * 1000;
+    run->provisional = -1;
     resume_plan(run);
     /* Newest first from the store; oldest first here. */
     memmove(runs->open + 1, runs->open, runs->open_count * sizeof(*runs->open));
@@ -146,18 +200,38 @@ static void resume_run(void *ctx, const struct store_run *record)
     runs->open_count++;
 }
 
+/* Confirmation begins anew with what was not confirmed: its rows so far count. The agents need a
+ * moment to come back. */
+static void resume_state(struct runs *runs, struct run *run, uint64_t now_us)
+{
+    int64_t left_ms = (int64_t)((run->limit_us - now_us) / 1000);
+
+    run_index_agents(run);
+    run_find_places(runs, run);
+    run_count_work(run);
+    run->deadline_us = now_us + (uint64_t)run_sweep_ms(run, left_ms) * 1000;
+    if (run->record.state >= RUN_CONFIRM) {
+        run->record.state = RUN_SWEEP;
+        run->gate_us = now_us + RUN_RESUME_GATE_MS * 1000;
+    }
+}
+
 int runs_resume(struct runs *runs, uint64_t now_us, struct error *err)
 {
     struct resume resume = {.runs = runs, .now_us = now_us};
     int r = store_each_run(runs->store, 0, RUN_OPEN_MAX, true, resume_run, &resume);
 
+    runs->next_assignment = store_first_assignment(runs->store);
     for (size_t i = 0; i < runs->open_count && r == 0; i++) {
         resume.run = runs->open[i];
         resume.capacity = 0;
-        r = store_each_assignment(runs->store, resume.run->record.id, resume_source, &resume);
+        r = store_each_source(runs->store, resume.run->record.id, resume_source, &resume);
+        if (r == 0)
+            r = store_each_assignment(runs->store, resume.run->record.id, resume_assignment,
+                                      &resume);
         if (r == 0)
             r = store_each_probe(runs->store, resume.run->record.id, -1, resume_row, &resume);
-        run_index_agents(resume.run);
+        resume_state(runs, resume.run, now_us);
         log_info("run-resumed", "run=%lld tasks=%zu rows=%zu", (long long)resume.run->record.id,
                  resume.run->source_count, resume.run->row_count);
     }

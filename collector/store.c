@@ -3,6 +3,7 @@
 #include "collector/store_schema.h"
 #include "common/arena.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/text.h"
@@ -15,7 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUSY_TIMEOUT_MS 2000
+#define BUSY_TIMEOUT_MS       2000
+#define ASSIGNMENT_EPOCH_S    1577836800 /* 2020-01-01 */
+#define ASSIGNMENT_RANGE_BITS 22         /* ids for each second since then: they last till 2088 */
 
 _Static_assert(ARRAY_SIZE(store_migrations) == STORE_SCHEMA, "a migration per schema version");
 
@@ -24,18 +27,25 @@ enum statement {
     FIND_FLEET,
     GET_FLEET,
     PUT_RUN,
+    PUT_SOURCE,
     PUT_ASSIGNMENT,
     SET_RUN_STATE,
-    SET_ASSIGNMENT_STATE,
+    SET_SOURCE_STATE,
+    SET_SOURCE_INSTANCE,
     JUDGE_RUN,
     PUT_CELL,
+    PUT_OWNER,
     GET_RUN,
     LAST_RUN,
     LIST_RUNS,
     LIST_OPEN_RUNS,
+    LIST_SOURCES,
     LIST_ASSIGNMENTS,
     GET_ASSIGNMENT,
     LIST_CELLS,
+    LIST_OWNERS,
+    LIST_WITNESSES,
+    PUT_WITNESS,
     PUT_BATCH,
     PUT_PROBE,
     PUT_RESOLUTION,
@@ -49,7 +59,7 @@ enum statement {
     "incomplete, scope, live FROM run "
 
 #define ASSIGNMENT_FIELDS                                                              \
-    "SELECT id, run, service, task, instance, zone, columns, state, "                  \
+    "SELECT id, run, source, instance, kind, round, columns, message, "                \
     "(SELECT count(*) FROM batch WHERE batch.assignment = assignment.id), "            \
     "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), " \
     "(SELECT max(dropped) FROM batch WHERE batch.assignment = assignment.id) FROM assignment "
@@ -60,33 +70,45 @@ static const char *const statements[STATEMENT_COUNT] = {
     [GET_FLEET] = "SELECT text FROM fleet WHERE id = ?",
     [PUT_RUN] = "INSERT INTO run (fleet, state, trigger, created_ms, deadline_ms, scope, live) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [PUT_ASSIGNMENT] = "INSERT INTO assignment (run, service, task, instance, zone, columns) "
-                       "VALUES (?, ?, ?, ?, ?, ?)",
+    [PUT_SOURCE] = "INSERT INTO source (run, service, task, instance, zone, columns) "
+                   "VALUES (?, ?, ?, ?, ?, ?)",
+    [PUT_ASSIGNMENT] = "INSERT OR IGNORE INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [SET_RUN_STATE] = "UPDATE run SET state = ? WHERE id = ?",
-    [SET_ASSIGNMENT_STATE] = "UPDATE assignment SET state = ? WHERE id = ?",
-    [JUDGE_RUN] = "UPDATE run SET state = 2, finished_ms = ?, verdict = ?, incomplete = ? "
-                  "WHERE id = ? AND state < 2",
+    [SET_SOURCE_STATE] = "UPDATE source SET state = ? WHERE id = ?",
+    [SET_SOURCE_INSTANCE] = "UPDATE source SET instance = ? WHERE id = ?",
+    [JUDGE_RUN] = "UPDATE run SET state = 4, finished_ms = ?, verdict = ?, incomplete = ? "
+                  "WHERE id = ? AND state < 4",
+    [PUT_OWNER] = "INSERT OR IGNORE INTO owner VALUES (?, ?, ?, ?)",
     [PUT_CELL] = "INSERT INTO cell (run, source, column, json) VALUES (?, ?, ?, ?)",
     [GET_RUN] = RUN_FIELDS "WHERE id = ?",
     [LAST_RUN] = RUN_FIELDS "ORDER BY id DESC LIMIT 1",
     [LIST_RUNS] = RUN_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",
-    [LIST_OPEN_RUNS] = RUN_FIELDS "WHERE state < 2 AND id < ? ORDER BY id DESC LIMIT ?",
+    [LIST_OPEN_RUNS] = RUN_FIELDS "WHERE state < 4 AND id < ? ORDER BY id DESC LIMIT ?",
     [LIST_ASSIGNMENTS] = ASSIGNMENT_FIELDS "WHERE run = ? ORDER BY id",
     [GET_ASSIGNMENT] = ASSIGNMENT_FIELDS "WHERE id = ?",
+    [LIST_SOURCES] =
+        "SELECT id, run, service, task, instance, zone, columns, state, (SELECT count(*) "
+        "FROM batch JOIN assignment ON batch.assignment = assignment.id WHERE assignment.source = "
+        "source.id AND assignment.run = source.run) FROM source WHERE run = ? ORDER BY id",
+    [LIST_OWNERS] = "SELECT address, service, json FROM owner WHERE run = ?",
+    [LIST_WITNESSES] = "SELECT service, task, message FROM witness WHERE run = ? AND late = 0 "
+                       "ORDER BY service, task, round, assignment",
+    [PUT_WITNESS] = "INSERT OR IGNORE INTO witness VALUES (?, ?, ?, ?, ?, ?, ?)",
     [LIST_CELLS] = "SELECT source, column, json FROM cell WHERE run = ? ORDER BY source, column",
     [PUT_BATCH] = "INSERT OR IGNORE INTO batch (assignment, batch, last, dropped) "
                   "VALUES (?, ?, ?, ?)",
     [PUT_PROBE] = "INSERT INTO probe VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                  "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_RESOLUTION] = "INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
                        "?, ?, ?, ?, ?, ?, ?)",
     [LIST_PROBES] =
         "SELECT assignment, column, name, address, port, phase, outcome, error, local, resolve_us, "
         "connect_us, tls_us, exchange_us, status, detail, via, bytes_out, bytes_in, retransmits, "
         "rtt_us, mss, pmtu, icmp_type, icmp_code, icmp_from, rate, tls_version, alpn, resumed, "
-        "verify, valid_days, chain FROM probe WHERE late = 0 AND assignment "
+        "verify, valid_days, chain, attempt, came, came_us, held FROM probe WHERE late = 0 AND "
+        "assignment "
         "IN (SELECT id FROM assignment WHERE run = ?1) AND (?2 < 0 OR column = ?2) "
-        "ORDER BY assignment, column, name, address, port",
+        "ORDER BY assignment, column, name, address, port, attempt",
     [LIST_RESOLUTIONS] =
         "SELECT assignment, name, type, outcome, rcode, ttl_s, time_us, resolver, answers, asked, "
         "chain, tries, truncated, tcp, superseded, reference "
@@ -99,6 +121,7 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *prepared[STATEMENT_COUNT];
     uint64_t seed;
+    int64_t first_assignment;
     bool in_transaction;
     char problem[ERROR_TEXT_MAX];
 };
@@ -301,6 +324,15 @@ static int configure(struct store *store, struct error *err)
     return r < 0 ? error_set(err, r, "%s", store->problem) : 0;
 }
 
+/* Beyond all that are stored, and beyond those that were given and never stored: by the clock. */
+static int64_t first_assignment(struct store *store)
+{
+    int64_t by_clock = (clock_wall_ms() / 1000 - ASSIGNMENT_EPOCH_S) << ASSIGNMENT_RANGE_BITS;
+    int64_t stored = pragma_int(store, "SELECT coalesce(max(id), 0) + 1 FROM assignment");
+
+    return by_clock > stored ? by_clock : stored;
+}
+
 struct store *store_open(const char *path, struct error *err)
 {
     struct store *store = mem_alloc(sizeof(*store));
@@ -319,6 +351,7 @@ struct store *store_open(const char *path, struct error *err)
     }
     sqlite3_busy_timeout(store->db, 0);
     store->seed = (uint64_t)pragma_int(store, "SELECT value FROM meta WHERE key = 'seed'");
+    store->first_assignment = first_assignment(store);
     return store;
 }
 
@@ -336,6 +369,11 @@ struct store *store_close(struct store *store)
 uint64_t store_seed(const struct store *store)
 {
     return store->seed;
+}
+
+int64_t store_first_assignment(const struct store *store)
+{
+    return store->first_assignment;
 }
 
 /* ---- fleets ---- */
@@ -391,18 +429,17 @@ void store_run_deinit(struct store_run *run)
     run->scope = run->live = NULL;
 }
 
-static int put_assignment(struct store *store, int64_t run, struct store_assignment *assignment)
+static int put_source(struct store *store, int64_t run, struct store_source *source)
 {
-    int r = finish(store,
-                   bind(store, PUT_ASSIGNMENT, "isssss", run, assignment->service, assignment->task,
-                        assignment->instance, assignment->zone, assignment->columns));
+    int r = finish(store, bind(store, PUT_SOURCE, "isssss", run, source->service, source->task,
+                               source->instance, source->zone, source->columns));
 
-    assignment->run = run;
-    assignment->id = sqlite3_last_insert_rowid(store->db);
+    source->run = run;
+    source->id = sqlite3_last_insert_rowid(store->db);
     return r;
 }
 
-int store_put_run(struct store *store, struct store_run *run, struct store_assignment *assignments,
+int store_put_run(struct store *store, struct store_run *run, struct store_source *sources,
                   size_t count)
 {
     int r = begin(store);
@@ -413,7 +450,7 @@ int store_put_run(struct store *store, struct store_run *run, struct store_assig
                            run->created_ms, run->deadline_ms, run->scope, run->live));
     run->id = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; i < count && r == 0; i++)
-        r = put_assignment(store, run->id, &assignments[i]);
+        r = put_source(store, run->id, &sources[i]);
     return end(store, r);
 }
 
@@ -422,14 +459,15 @@ int store_set_run_state(struct store *store, int64_t run, enum run_state state)
     return finish(store, bind(store, SET_RUN_STATE, "ii", (int64_t)state, run));
 }
 
-int store_set_assignment_state(struct store *store, int64_t assignment, const char *state)
+int store_set_source_instance(struct store *store, int64_t source, const char *instance)
 {
-    return finish(store, bind(store, SET_ASSIGNMENT_STATE, "si", state, assignment));
+    return finish(store, bind(store, SET_SOURCE_INSTANCE, "si", instance, source));
 }
 
 int store_judge_run(struct store *store, const struct store_run *run,
-                    const struct store_assignment *assignments, size_t assignment_count,
-                    const struct store_cell *cells, size_t cell_count)
+                    const struct store_source *sources, size_t source_count,
+                    const struct store_cell *cells, size_t cell_count,
+                    const struct store_owner *owners, size_t owner_count)
 {
     int r = begin(store);
 
@@ -437,11 +475,14 @@ int store_judge_run(struct store *store, const struct store_run *run,
         return r;
     r = finish(store, bind(store, JUDGE_RUN, "iiii", run->finished_ms, (int64_t)run->verdict,
                            (int64_t)run->is_incomplete, run->id));
-    for (size_t i = 0; i < assignment_count && r == 0; i++)
-        r = store_set_assignment_state(store, assignments[i].id, assignments[i].state);
+    for (size_t i = 0; i < source_count && r == 0; i++)
+        r = finish(store, bind(store, SET_SOURCE_STATE, "si", sources[i].state, sources[i].id));
     for (size_t i = 0; i < cell_count && r == 0; i++)
         r = finish(store, bind(store, PUT_CELL, "iiis", run->id, cells[i].source, cells[i].column,
                                cells[i].json));
+    for (size_t i = 0; i < owner_count && r == 0; i++)
+        r = finish(store, bind(store, PUT_OWNER, "isis", run->id, owners[i].address,
+                               owners[i].service, owners[i].json));
     return end(store, r);
 }
 
@@ -521,6 +562,31 @@ static void on_assignment(sqlite3_stmt *statement, void *sink_pointer)
     struct store_assignment assignment = {
         .id = sqlite3_column_int64(statement, 0),
         .run = sqlite3_column_int64(statement, 1),
+        .source = sqlite3_column_int64(statement, 2),
+        .instance = text_at(statement, 3),
+        .kind = text_at(statement, 4),
+        .round = sqlite3_column_int64(statement, 5),
+        .columns = text_at(statement, 6),
+        .message = text_at(statement, 7),
+        .batches = sqlite3_column_int64(statement, 8),
+        .last_batch = sqlite3_column_int64(statement, 9),
+        .dropped = sqlite3_column_int64(statement, 10),
+    };
+
+    sink->fn(sink->ctx, &assignment);
+}
+
+struct source_sink {
+    store_source_fn fn;
+    void *ctx;
+};
+
+static void on_source(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct source_sink *sink = sink_pointer;
+    struct store_source source = {
+        .id = sqlite3_column_int64(statement, 0),
+        .run = sqlite3_column_int64(statement, 1),
         .service = text_at(statement, 2),
         .task = text_at(statement, 3),
         .instance = text_at(statement, 4),
@@ -528,11 +594,15 @@ static void on_assignment(sqlite3_stmt *statement, void *sink_pointer)
         .columns = text_at(statement, 6),
         .state = text_at(statement, 7),
         .batches = sqlite3_column_int64(statement, 8),
-        .last_batch = sqlite3_column_int64(statement, 9),
-        .dropped = sqlite3_column_int64(statement, 10),
     };
 
-    sink->fn(sink->ctx, &assignment);
+    sink->fn(sink->ctx, &source);
+}
+
+int store_each_source(struct store *store, int64_t run, store_source_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_SOURCES, "i", run), on_source,
+                &(struct source_sink){fn, ctx});
 }
 
 int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx)
@@ -572,6 +642,25 @@ int store_each_cell(struct store *store, int64_t run, store_cell_fn fn, void *ct
     return each(store, bind(store, LIST_CELLS, "i", run), on_cell, &(struct cell_sink){fn, ctx});
 }
 
+struct owner_sink {
+    store_owner_fn fn;
+    void *ctx;
+};
+
+static void on_owner(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct owner_sink *sink = sink_pointer;
+    struct store_owner owner = {text_at(statement, 0), sqlite3_column_int64(statement, 1),
+                                text_at(statement, 2)};
+
+    sink->fn(sink->ctx, &owner);
+}
+
+int store_each_owner(struct store *store, int64_t run, store_owner_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_OWNERS, "i", run), on_owner, &(struct owner_sink){fn, ctx});
+}
+
 /* ---- reports ---- */
 
 int store_begin(struct store *store)
@@ -602,14 +691,15 @@ static int put_probe(struct store *store, int64_t assignment, const struct proto
 
     buf_put_json_list(&chain, row->chain, row->chain_count);
     return finish(store,
-                  bind(store, PUT_PROBE, "iissiisisiiiiisisiiiiiiiisissiiis", assignment,
+                  bind(store, PUT_PROBE, "iissiisisiiiiisisiiiiiiiisissiiisisii", assignment,
                        row->target, row->name, row->address, row->port, (int64_t)row->phase,
                        outcome_name(row->outcome), row->error, row->local, row->resolve_us,
                        row->connect_us, row->tls_us, row->exchange_us, row->status, row->detail,
                        (int64_t)is_late, row->via, row->bytes_out, row->bytes_in, row->retransmits,
                        row->rtt_us, row->mss, row->pmtu, row->icmp_type, row->icmp_code,
                        row->icmp_from, row->rate, row->tls_version, row->alpn,
-                       (int64_t)row->is_resumed, row->verify, row->valid_days, buf_text(&chain)));
+                       (int64_t)row->is_resumed, row->verify, row->valid_days, buf_text(&chain),
+                       row->attempt, row->late, row->late_us, (int64_t)row->is_held));
 }
 
 static int put_resolution(struct store *store, int64_t assignment,
@@ -625,6 +715,49 @@ static int put_resolution(struct store *store, int64_t assignment,
                               row->asked, buf_text(&chain), row->tries, (int64_t)row->is_truncated,
                               (int64_t)row->is_tcp, (int64_t)row->is_superseded,
                               (int64_t)row->is_reference));
+}
+
+int store_put_assignment(struct store *store, const struct store_assignment *assignment)
+{
+    return finish(store, bind(store, PUT_ASSIGNMENT, "iiississ", assignment->id, assignment->run,
+                              assignment->source, assignment->instance, assignment->kind,
+                              assignment->round, assignment->columns, assignment->message));
+}
+
+int store_put_witness(struct store *store, const struct proto_witness *witness, const char *service,
+                      const char *task, bool is_late)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(PROTO_MESSAGE_MAX);
+    struct proto_message message = {.type = PROTO_WITNESS, .witness = *witness};
+    int r = proto_encode(&message, &text);
+
+    if (r < 0)
+        return r;
+    r = finish(store, bind(store, PUT_WITNESS, "iiisssi", witness->assignment, witness->run,
+                           witness->round, service, task, buf_text(&text), (int64_t)is_late));
+    return r == 0 && sqlite3_changes(store->db) == 0 ? STORE_DUPLICATE : r;
+}
+
+struct witness_sink {
+    store_witness_fn fn;
+    void *ctx;
+};
+
+static void on_witness(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct witness_sink *sink = sink_pointer;
+    CLEANUP_MESSAGE struct proto_message message;
+    struct error err;
+    const char *text = text_at(statement, 2);
+
+    if (proto_decode(text, strlen(text), &message, &err) == 0 && message.type == PROTO_WITNESS)
+        sink->fn(sink->ctx, text_at(statement, 0), text_at(statement, 1), &message.witness);
+}
+
+int store_each_witness(struct store *store, int64_t run, store_witness_fn fn, void *ctx)
+{
+    return each(store, bind(store, LIST_WITNESSES, "i", run), on_witness,
+                &(struct witness_sink){fn, ctx});
 }
 
 int store_put_report(struct store *store, const struct proto_report *report, bool is_late)
@@ -705,6 +838,10 @@ static void on_probe(sqlite3_stmt *statement, void *sink_pointer)
         .valid_days = sqlite3_column_int64(statement, 30),
         .chain = chain,
         .chain_count = strings_of(chain_list, chain, PROTO_CHAIN_MAX),
+        .attempt = sqlite3_column_int64(statement, 32),
+        .late = text_at(statement, 33),
+        .late_us = sqlite3_column_int64(statement, 34),
+        .is_held = sqlite3_column_int(statement, 35),
     };
 
     sink->fn(sink->ctx, sqlite3_column_int64(statement, 0), &row);

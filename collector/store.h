@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_SCHEMA 2 /* PRAGMA user_version */
+#define STORE_SCHEMA 3 /* PRAGMA user_version */
 
 struct store;
 
@@ -37,7 +37,7 @@ int64_t store_put_fleet(struct store *store, const char *text, size_t length);
 /* The text of a fleet; freed by the caller with mem_free. NULL when there is none. */
 char *store_get_fleet(struct store *store, int64_t fleet, size_t *ret_length);
 
-enum run_state { RUN_PLANNED, RUN_SWEEP, RUN_JUDGED };
+enum run_state { RUN_PLANNED, RUN_SWEEP, RUN_CONFIRM, RUN_SETTLING, RUN_JUDGED };
 
 struct store_run {
     int64_t id;
@@ -53,33 +53,59 @@ struct store_run {
 
 void store_run_deinit(struct store_run *run);
 
-/* One task's part in a run. */
-struct store_assignment {
+/* One task's part in a run: what it is to probe in the sweep. */
+struct store_source {
     int64_t id;
     int64_t run;
-    const char *service, *task, *instance, *zone; /* owned by the row's arena when read */
+    const char *service, *task, *instance, *zone; /* owned by the row when read */
     const char *columns;                          /* JSON list of the column ids it probes */
     const char *state;                            /* open, done, departed, missing, late, dropped */
     int64_t batches;                              /* stored so far */
-    int64_t last_batch; /* the number of the last one, 0 while it is not stored */
-    int64_t dropped;    /* rows that the agent lost */
 };
 
-/* Stores the run and its assignments at once, and fills in their ids. 0 or a negative errno. */
-int store_put_run(struct store *store, struct store_run *run, struct store_assignment *assignments,
+/* One piece of work that an agent was given. */
+struct store_assignment {
+    int64_t id; /* the caller's: store_first_assignment() says from where on */
+    int64_t run;
+    int64_t source; /* store_source.id; 0: a watch */
+    const char *instance;
+    const char *kind; /* sweep, confirm or watch */
+    int64_t round;
+    const char *columns; /* JSON list of the column ids */
+    const char *message; /* as it was sent; "" once it does not matter any more */
+    int64_t batches;     /* stored so far */
+    int64_t last_batch;  /* the number of the last one, 0 while it is not stored */
+    int64_t dropped;     /* rows that the agent lost */
+};
+
+/* Ids from here on are free; each opening of the store has a range of its own, so that no id is
+ * ever given twice, stored or not. */
+int64_t store_first_assignment(const struct store *store);
+
+/* Stores the run and its sources at once, and fills in their ids. 0 or a negative errno. */
+int store_put_run(struct store *store, struct store_run *run, struct store_source *sources,
                   size_t count);
 int store_set_run_state(struct store *store, int64_t run, enum run_state state);
-int store_set_assignment_state(struct store *store, int64_t assignment, const char *state);
+/* A newer agent of the same task goes on with it. */
+int store_set_source_instance(struct store *store, int64_t source, const char *instance);
 
 struct store_cell {
     int64_t source, column; /* indices into the run's fleet */
     const char *json;       /* as the API shows it */
 };
 
-/* The verdict, for good: the run's row, its assignments' states and its cells, at once. */
+/* Whose an endpoint's address is. */
+struct store_owner {
+    const char *address;
+    int64_t service;  /* as a source that reached for this service of the run's fleet sees it */
+    const char *json; /* as the API shows it */
+};
+
+/* The verdict, for good: the run's row, its sources' states, its cells and owners, at once. */
 int store_judge_run(struct store *store, const struct store_run *run,
-                    const struct store_assignment *assignments, size_t assignment_count,
-                    const struct store_cell *cells, size_t cell_count);
+                    const struct store_source *sources, size_t source_count,
+                    const struct store_cell *cells, size_t cell_count,
+                    const struct store_owner *owners, size_t owner_count);
 
 /* 0; -ENOENT. `id` 0 is the last one. */
 int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
@@ -89,6 +115,10 @@ typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
  */
 int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
                    store_run_fn fn, void *ctx);
+typedef void (*store_source_fn)(void *ctx, const struct store_source *source);
+int store_each_source(struct store *store, int64_t run, store_source_fn fn, void *ctx);
+typedef void (*store_owner_fn)(void *ctx, const struct store_owner *owner);
+int store_each_owner(struct store *store, int64_t run, store_owner_fn fn, void *ctx);
 typedef void (*store_assignment_fn)(void *ctx, const struct store_assignment *assignment);
 int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx);
 /* One assignment, by its id: 0, or -ENOENT. `fn` is called once when there is one. */
@@ -98,14 +128,25 @@ int store_each_cell(struct store *store, int64_t run, store_cell_fn fn, void *ct
 
 /* ---- reports ---- */
 
+/* What follows is written within one transaction: begun by the first, ended by store_commit(). */
 int store_begin(struct store *store);
 int store_commit(struct store *store);
 void store_rollback(struct store *store);
 
 enum store_put { STORE_STORED = 0, STORE_DUPLICATE = 1 };
+/* An assignment; one that is there already stays as it is. 0 or a negative errno. */
+int store_put_assignment(struct store *store, const struct store_assignment *assignment);
+/* What a target's agent saw; `service` and `task` say whose. STORE_STORED, STORE_DUPLICATE or a
+ * negative errno. */
+int store_put_witness(struct store *store, const struct proto_witness *witness, const char *service,
+                      const char *task, bool is_late);
 /* One batch: STORE_STORED, STORE_DUPLICATE (nothing written), or a negative errno. */
 int store_put_report(struct store *store, const struct proto_report *report, bool is_late);
 
+typedef void (*store_witness_fn)(void *ctx, const char *service, const char *task,
+                                 const struct proto_witness *witness);
+/* Those that were in time, by service, task and round. */
+int store_each_witness(struct store *store, int64_t run, store_witness_fn fn, void *ctx);
 typedef void (*store_probe_fn)(void *ctx, int64_t assignment, const struct proto_probe *probe);
 /* Rows that were in time; `column` -1: all. */
 int store_each_probe(struct store *store, int64_t run, int64_t column, store_probe_fn fn,

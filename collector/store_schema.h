@@ -82,6 +82,53 @@ static const char *const store_migrations[] = {
     "ALTER TABLE resolution ADD tcp INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE resolution ADD superseded INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE resolution ADD reference INTEGER NOT NULL DEFAULT 0;",
+
+    /* What a task is to do (source) and the pieces of work it was given (assignment) are two
+     * things: both ends of a path, several rounds. */
+    "CREATE TABLE source ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " run INTEGER NOT NULL REFERENCES run,"
+    " service TEXT NOT NULL, task TEXT NOT NULL, instance TEXT NOT NULL, zone TEXT NOT NULL,"
+    " columns TEXT NOT NULL,"
+    " state TEXT NOT NULL DEFAULT 'open');"
+    "INSERT INTO source SELECT id, run, service, task, instance, zone, columns, state "
+    "FROM assignment;"
+    "CREATE INDEX source_run ON source (run);"
+    "DROP INDEX assignment_run;"
+    "ALTER TABLE assignment RENAME TO assignment_2;"
+    "CREATE TABLE assignment ("
+    " id INTEGER PRIMARY KEY,"
+    " run INTEGER NOT NULL REFERENCES run,"
+    " source INTEGER NOT NULL REFERENCES source," /* 0: a watch */
+    " instance TEXT NOT NULL,"
+    " kind TEXT NOT NULL," /* sweep, confirm, watch */
+    " round INTEGER NOT NULL,"
+    " columns TEXT NOT NULL,"
+    " message TEXT NOT NULL);" /* as it was sent */
+    "INSERT INTO assignment SELECT id, run, id, instance, 'sweep', 0, columns, '' "
+    "FROM assignment_2;"
+    "DROP TABLE assignment_2;"
+    "CREATE INDEX assignment_run ON assignment (run);"
+
+    "DROP INDEX run_open;"
+    "UPDATE run SET state = 4 WHERE state = 2;" /* confirm and settling came in between */
+    "CREATE INDEX run_open ON run (state) WHERE state < 4;"
+
+    "ALTER TABLE probe ADD attempt INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD came TEXT NOT NULL DEFAULT '';" /* after the deadline: an outcome */
+    "ALTER TABLE probe ADD came_us INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE probe ADD held INTEGER NOT NULL DEFAULT 0;"
+
+    "CREATE TABLE witness ("
+    " assignment INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run,"
+    " round INTEGER NOT NULL, service TEXT NOT NULL, task TEXT NOT NULL,"
+    " message TEXT NOT NULL," /* as it came */
+    " late INTEGER NOT NULL);"
+    "CREATE INDEX witness_run ON witness (run);"
+
+    "CREATE TABLE owner ("
+    " run INTEGER NOT NULL REFERENCES run, address TEXT NOT NULL, service INTEGER NOT NULL,"
+    " json TEXT NOT NULL, PRIMARY KEY (run, address, service)) WITHOUT ROWID;",
 };
 
 #endif

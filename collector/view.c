@@ -1,5 +1,7 @@
 #include "collector/view.h"
 
+#include "collector/view_internal.h"
+
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -12,27 +14,27 @@
 
 /* ---- small pieces ---- */
 
-static void put_key(struct buf *out, const char *key)
+void view_put_key(struct buf *out, const char *key)
 {
     buf_printf(out, ",\"%s\":", key);
 }
 
-static void put_text(struct buf *out, const char *key, const char *value)
+void view_put_text(struct buf *out, const char *key, const char *value)
 {
-    put_key(out, key);
+    view_put_key(out, key);
     buf_put_json(out, value);
 }
 
-static void put_int(struct buf *out, const char *key, int64_t value)
+void view_put_int(struct buf *out, const char *key, int64_t value)
 {
-    put_key(out, key);
+    view_put_key(out, key);
     buf_put_int(out, value);
 }
 
 /* Microseconds as milliseconds, or null for a phase that was not entered. */
-static void put_ms(struct buf *out, const char *key, int64_t us)
+void view_put_ms(struct buf *out, const char *key, int64_t us)
 {
-    put_key(out, key);
+    view_put_key(out, key);
     if (us < 0)
         buf_puts(out, "null");
     else
@@ -43,7 +45,7 @@ static void put_time(struct buf *out, const char *key, int64_t wall_ms)
 {
     char text[CLOCK_RFC3339_MAX];
 
-    put_key(out, key);
+    view_put_key(out, key);
     clock_rfc3339(wall_ms, text);
     if (wall_ms)
         buf_printf(out, "\"%s\"", text);
@@ -51,9 +53,9 @@ static void put_time(struct buf *out, const char *key, int64_t wall_ms)
         buf_puts(out, "null");
 }
 
-static void put_list(struct buf *out, const char *key, const char *const *list, size_t count)
+void view_put_list(struct buf *out, const char *key, const char *const *list, size_t count)
 {
-    put_key(out, key);
+    view_put_key(out, key);
     buf_put_json_list(out, list, count);
 }
 
@@ -93,6 +95,8 @@ void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t erro
         [OUTCOME_TLS_PLAIN] = "the peer does not speak TLS",
         [OUTCOME_TLS_EXPECTED] = "the peer expects TLS",
         [OUTCOME_TLS_ERROR] = "the TLS handshake failed",
+        [OUTCOME_REUSED] = "it answers, but the address belongs to another service's task",
+        [OUTCOME_SPARED] = "left alone: it accepts connections and never answers",
         [OUTCOME_PROXY] = "only the task's own proxy answered",
         [OUTCOME_LOCAL_ROUTE] = "the source's own routing or firewall refused",
         [OUTCOME_SELF] = "its own address",
@@ -114,15 +118,15 @@ void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t erro
         buf_printf(out, " (%s)", errno_name(error));
 }
 
-static void put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,
-                              int64_t error, int64_t status)
+void view_put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,
+                            int64_t error, int64_t status)
 {
     CLEANUP_BUF struct buf words = BUF_INIT(512);
 
     view_words(phase, outcome, error, status, &words);
     buf_printf(out, "\"phase\":\"%s\",\"outcome\":\"%s\",\"errno\":\"%s\",\"status\":%lld",
                phase_name(phase), outcome_name(outcome), errno_name(error), (long long)status);
-    put_text(out, "text", buf_text(&words));
+    view_put_text(out, "text", buf_text(&words));
 }
 
 /* ---- cells ---- */
@@ -133,10 +137,10 @@ static void put_cell_head(const struct fleet *fleet, size_t source, size_t colum
 
     buf_puts(out, "{\"source\":");
     buf_put_json(out, fleet->services[source].name);
-    put_text(out, "target", fleet_column_service(fleet, column)->name);
-    put_text(out, "check", check->name);
+    view_put_text(out, "target", fleet_column_service(fleet, column)->name);
+    view_put_text(out, "check", check->name);
     if (check->port)
-        put_int(out, "port", check->port);
+        view_put_int(out, "port", check->port);
     else
         buf_puts(out, ",\"port\":null");
 }
@@ -144,16 +148,32 @@ static void put_cell_head(const struct fleet *fleet, size_t source, size_t colum
 static void put_observed(const struct run *run, const struct matrix_observed *observed,
                          struct buf *out)
 {
-    const struct matrix_row *row = observed->example;
+    const struct tries_row *row = observed->example;
 
     buf_putc(out, '{');
-    put_attempt_facts(out, (enum proto_phase)row->phase, (enum proto_outcome)row->outcome,
-                      row->error, row->status);
-    put_text(out, "address", row->address);
-    put_int(out, "port", row->port);
-    put_int(out, "count", observed->count);
-    put_text(out, "task", run->sources[row->source].task);
+    view_put_attempt_facts(out, (enum proto_phase)row->phase,
+                           row->is_reused && row->outcome == OUTCOME_OK
+                               ? OUTCOME_REUSED
+                               : (enum proto_outcome)row->outcome,
+                           row->error, row->status);
+    view_put_text(out, "address", row->address);
+    view_put_int(out, "port", row->port);
+    view_put_int(out, "count", observed->count);
+    view_put_text(out, "task", run->sources[row->source].task);
     buf_putc(out, '}');
+}
+
+/* Attempts in all, and what of them says that packets get lost. */
+static void put_tries(const struct matrix_cell *cell, struct buf *out)
+{
+    buf_printf(out, ",\"tries\":{\"total\":%u,\"failed\":%u}", cell->tries, cell->tries_failed);
+    if (!cell->lossy) {
+        buf_puts(out, ",\"loss\":null");
+        return;
+    }
+    buf_printf(out, ",\"loss\":{\"tries\":%u,\"lossy\":%u,\"retransmits\":%u,\"ratio\":%.3f}",
+               cell->tries, cell->lossy, cell->retransmits,
+               cell->tries ? (double)cell->lossy / cell->tries : 0.0);
 }
 
 void view_cell(const struct run *run, const struct matrix *matrix, size_t source, size_t column,
@@ -162,13 +182,16 @@ void view_cell(const struct run *run, const struct matrix *matrix, size_t source
     const struct matrix_cell *cell = matrix_at(matrix, source, column);
 
     put_cell_head(run->fleet, source, column, out);
-    put_text(out, "state", cell_state_name(cell->state));
-    put_text(out, "expected", expectation_name(cell->expected));
-    put_int(out, "probes", cell->probes);
-    put_int(out, "failed", cell->failed);
-    put_int(out, "own_faults", cell->ours);
-    put_int(out, "tasks", cell->sources);
-    put_int(out, "silent_tasks", cell->silent);
+    view_put_text(out, "state", cell_state_name(cell->state));
+    view_put_text(out, "expected", expectation_name(cell->expected));
+    view_put_int(out, "probes", cell->probes);
+    view_put_int(out, "failed", cell->failed);
+    view_put_int(out, "unconfirmed", cell->unconfirmed);
+    view_put_int(out, "own_faults", cell->ours);
+    view_put_int(out, "spared", cell->spared);
+    put_tries(cell, out);
+    view_put_int(out, "tasks", cell->sources);
+    view_put_int(out, "silent_tasks", cell->silent);
     buf_puts(out, ",\"observed\":[");
     for (size_t i = 0; i < cell->observed_count; i++) {
         buf_puts(out, i ? "," : "");
@@ -185,10 +208,10 @@ static void put_run_fields(const struct store_run *record, struct buf *out)
 
     buf_printf(out, "\"id\":\"%lld\",\"state\":\"%s\"", (long long)record->id,
                run_state_name(record->state));
-    put_text(out, "trigger", record->trigger);
+    view_put_text(out, "trigger", record->trigger);
     put_time(out, "started", record->created_ms);
     put_time(out, "finished", record->finished_ms);
-    put_key(out, "verdict");
+    view_put_key(out, "verdict");
     if (is_judged)
         buf_put_json(out, verdict_name((enum verdict)record->verdict));
     else
@@ -204,6 +227,24 @@ void view_run(const struct store_run *record, struct buf *out)
     buf_putc(out, '}');
 }
 
+/* What the sweep alone came to, while its failures are tried again. */
+static void put_provisional(const struct run *run, struct buf *out)
+{
+    buf_puts(out, ",\"provisional\":");
+    if (run && run->provisional >= 0)
+        buf_put_json(out, verdict_name((enum verdict)run->provisional));
+    else
+        buf_puts(out, "null");
+}
+
+static void put_open_run(const struct run *run, const struct store_run *record, struct buf *out)
+{
+    buf_putc(out, '{');
+    put_run_fields(run ? &run->record : record, out);
+    put_provisional(run, out);
+    buf_putc(out, '}');
+}
+
 struct task_list {
     struct buf *out;
     size_t total, settled;
@@ -214,19 +255,27 @@ static void put_task(struct task_list *list, const char *service, const char *ta
 {
     buf_printf(list->out, "%s{\"service\":", list->total ? "," : "");
     buf_put_json(list->out, service);
-    put_text(list->out, "task", task);
-    put_text(list->out, "zone", zone);
-    put_text(list->out, "state", state);
-    put_int(list->out, "batches", batches);
+    view_put_text(list->out, "task", task);
+    view_put_text(list->out, "zone", zone);
+    view_put_text(list->out, "state", state);
+    view_put_int(list->out, "batches", batches);
     buf_putc(list->out, '}');
     list->total++;
     list->settled += strcmp(state, "open") != 0;
 }
 
-static void on_stored_task(void *ctx, const struct store_assignment *assignment)
+static void on_stored_task(void *ctx, const struct store_source *source)
 {
-    put_task(ctx, assignment->service, assignment->task, assignment->zone, assignment->state,
-             assignment->batches);
+    put_task(ctx, source->service, source->task, source->zone, source->state, source->batches);
+}
+
+static size_t count_done_items(const struct run *run)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->item_count; i++)
+        count += run->items[i].state >= ITEM_DONE;
+    return count;
 }
 
 static void put_progress(const struct run *run, const struct task_list *list, struct buf *out)
@@ -237,8 +286,9 @@ static void put_progress(const struct run *run, const struct task_list *list, st
 
     buf_printf(out,
                ",\"progress\":{\"tasks\":%zu,\"tasks_done\":%zu,\"probes\":%zu,"
-               "\"deadline_in\":%lld}",
-               list->total, list->settled, run ? run->row_count : 0, (long long)left_ms);
+               "\"confirming\":%zu,\"confirmed\":%zu,\"deadline_in\":%lld}",
+               list->total, list->settled, run ? run->row_count : 0, run ? run->item_count : 0,
+               run ? count_done_items(run) : 0, (long long)left_ms);
 }
 
 void view_run_detail(const struct runs *runs, const struct store_run *record, struct buf *out)
@@ -248,13 +298,14 @@ void view_run_detail(const struct runs *runs, const struct store_run *record, st
 
     buf_puts(out, "{\"schema\":1,\"run\":{");
     put_run_fields(run ? &run->record : record, out);
+    put_provisional(run, out);
     buf_puts(out, ",\"agents\":[");
     for (size_t i = 0; run && i < run->source_count; i++)
         put_task(&list, run->fleet->services[run->sources[i].service].name, run->sources[i].task,
                  run->sources[i].zone, source_state_name(run->sources[i].state),
                  run->sources[i].batches);
     if (!run)
-        store_each_assignment(runs->store, record->id, on_stored_task, &list);
+        store_each_source(runs->store, record->id, on_stored_task, &list);
     buf_putc(out, ']');
     put_progress(run, &list, out);
     buf_puts(out, "}}");
@@ -286,10 +337,10 @@ static void put_open_cells(const struct run *run, struct buf *out)
 }
 
 /* The tasks that did not do their part, and why: late, missing, departed, dropped. */
-static void on_unfinished_task(void *ctx, const struct store_assignment *assignment)
+static void on_unfinished_task(void *ctx, const struct store_source *source)
 {
-    if (strcmp(assignment->state, "done") != 0 && strcmp(assignment->state, "open") != 0)
-        on_stored_task(ctx, assignment);
+    if (strcmp(source->state, "done") != 0 && strcmp(source->state, "open") != 0)
+        on_stored_task(ctx, source);
 }
 
 void view_matrix(const struct runs *runs, const struct store_run *record, struct buf *out)
@@ -298,7 +349,7 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
     struct task_list unfinished = {.out = out};
 
     buf_puts(out, "{\"schema\":1,\"run\":");
-    view_run(run ? &run->record : record, out);
+    put_open_run(run, record, out);
     buf_puts(out, ",\"cells\":[");
     if (run)
         put_open_cells(run, out);
@@ -306,220 +357,8 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
         store_each_cell(runs->store, record->id, on_stored_cell, out);
     buf_puts(out, "],\"unfinished\":[");
     if (!run)
-        store_each_assignment(runs->store, record->id, on_unfinished_task, &unfinished);
+        store_each_source(runs->store, record->id, on_unfinished_task, &unfinished);
     buf_puts(out, "],\"diagnoses\":[]}");
-}
-
-/* ---- one pair ---- */
-
-struct pair {
-    struct buf *out;
-    const char *source;
-    size_t count;
-    int64_t *assignments; /* of the source's tasks */
-    char **tasks;
-    size_t assignment_count, assignment_capacity, task_capacity;
-    const char **names; /* of the target */
-    size_t name_count;
-};
-
-static void keep_assignment(void *ctx, const struct store_assignment *assignment)
-{
-    struct pair *pair = ctx;
-
-    if (strcmp(assignment->service, pair->source) != 0)
-        return;
-    mem_grow(&pair->assignments, pair->assignment_count, &pair->assignment_capacity,
-             sizeof(*pair->assignments));
-    mem_grow(&pair->tasks, pair->assignment_count, &pair->task_capacity, sizeof(*pair->tasks));
-    pair->assignments[pair->assignment_count] = assignment->id;
-    pair->tasks[pair->assignment_count++] = mem_strdup(assignment->task);
-}
-
-static const char *task_of(const struct pair *pair, int64_t assignment)
-{
-    for (size_t i = 0; i < pair->assignment_count; i++)
-        if (pair->assignments[i] == assignment)
-            return pair->tasks[i];
-    return NULL;
-}
-
-static void put_kernel_facts(struct buf *out, const struct proto_probe *probe)
-{
-    put_int(out, "bytes_out", probe->bytes_out);
-    put_int(out, "bytes_in", probe->bytes_in);
-    put_int(out, "retransmits", probe->retransmits);
-    put_ms(out, "rtt", probe->rtt_us ? probe->rtt_us : -1);
-    put_int(out, "mss", probe->mss);
-    put_int(out, "pmtu", probe->pmtu);
-    if (*probe->icmp_from) {
-        buf_printf(out, ",\"icmp\":{\"type\":%lld,\"code\":%lld", (long long)probe->icmp_type,
-                   (long long)probe->icmp_code);
-        put_text(out, "from", probe->icmp_from);
-        buf_putc(out, '}');
-    } else {
-        buf_puts(out, ",\"icmp\":null");
-    }
-    put_key(out, "rate");
-    if (probe->rate)
-        buf_put_int(out, probe->rate);
-    else
-        buf_puts(out, "null");
-}
-
-static void put_tls_session(struct buf *out, const struct proto_probe *probe)
-{
-    if (!*probe->tls_version) {
-        buf_puts(out, ",\"tls_session\":null");
-        return;
-    }
-    buf_puts(out, ",\"tls_session\":{\"version\":");
-    buf_put_json(out, probe->tls_version);
-    put_text(out, "alpn", probe->alpn);
-    buf_printf(out, ",\"resumed\":%s", probe->is_resumed ? "true" : "false");
-    put_int(out, "verify", probe->verify);
-    put_int(out, "valid_days", probe->valid_days);
-    put_list(out, "chain", probe->chain, probe->chain_count);
-    buf_putc(out, '}');
-}
-
-static void put_probe(void *ctx, int64_t assignment, const struct proto_probe *probe)
-{
-    struct pair *pair = ctx;
-    struct buf *out = pair->out;
-    const char *task = task_of(pair, assignment);
-
-    if (!task)
-        return;
-    buf_puts(out, pair->count++ ? ",{" : "{");
-    put_attempt_facts(out, probe->phase, probe->outcome, probe->error, probe->status);
-    put_text(out, "task", task);
-    put_text(out, "name", probe->name);
-    put_text(out, "address", probe->address);
-    put_int(out, "port", probe->port);
-    put_text(out, "local", probe->local);
-    put_ms(out, "resolve", probe->resolve_us);
-    put_ms(out, "connect", probe->connect_us);
-    put_ms(out, "tls", probe->tls_us);
-    put_ms(out, "exchange", probe->exchange_us);
-    put_text(out, "detail", probe->detail);
-    put_text(out, "via", *probe->via ? probe->via : *probe->address ? "dns" : "");
-    put_kernel_facts(out, probe);
-    put_tls_session(out, probe);
-    buf_putc(out, '}');
-}
-
-static bool is_name_of(const struct pair *pair, const char *name)
-{
-    for (size_t i = 0; i < pair->name_count; i++)
-        if (strcasecmp(pair->names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static void put_resolution(void *ctx, int64_t assignment, const struct proto_resolution *row)
-{
-    struct pair *pair = ctx;
-    struct buf *out = pair->out;
-    const char *task = task_of(pair, assignment);
-
-    if (!task || !is_name_of(pair, *row->asked ? row->asked : row->name))
-        return;
-    buf_puts(out, pair->count++ ? ",{" : "{");
-    buf_puts(out, "\"name\":");
-    buf_put_json(out, row->name);
-    put_text(out, "task", task);
-    put_text(out, "type", row->type);
-    put_text(out, "outcome", outcome_name(row->outcome));
-    put_int(out, "rcode", row->rcode);
-    put_int(out, "ttl", row->ttl_s);
-    put_ms(out, "time", row->time_us);
-    put_text(out, "resolver", row->resolver);
-    put_list(out, "answers", row->answers, row->answer_count);
-    put_text(out, "asked", *row->asked ? row->asked : row->name);
-    put_list(out, "chain", row->chain, row->chain_count);
-    put_int(out, "tries", row->tries);
-    buf_printf(out, ",\"truncated\":%s,\"tcp\":%s,\"superseded\":%s,\"reference\":%s}",
-               row->is_truncated ? "true" : "false", row->is_tcp ? "true" : "false",
-               row->is_superseded ? "true" : "false", row->is_reference ? "true" : "false");
-}
-
-struct cell_wanted {
-    int64_t source, column;
-    struct buf *out;
-};
-
-static void put_wanted_cell(void *ctx, const struct store_cell *cell)
-{
-    const struct cell_wanted *wanted = ctx;
-
-    if (cell->source == wanted->source && cell->column == wanted->column)
-        buf_puts(wanted->out, cell->json);
-}
-
-static void put_pair_cell(const struct runs *runs, const struct store_run *record,
-                          const struct run *run, size_t source, size_t column, struct buf *out)
-{
-    struct cell_wanted wanted = {(int64_t)source, (int64_t)column, out};
-
-    if (run) {
-        struct matrix *matrix = run_matrix(run);
-        view_cell(run, matrix, source, column, out);
-        matrix_free(matrix);
-    } else {
-        store_each_cell(runs->store, record->id, put_wanted_cell, &wanted);
-    }
-}
-
-static void put_pair(const struct runs *runs, const struct store_run *record,
-                     const struct fleet *fleet, size_t source, size_t column, struct buf *out)
-{
-    const struct run *run = runs_find(runs, record->id);
-    const struct fleet_service *target = fleet_column_service(fleet, column);
-    struct pair pair = {.out = out,
-                        .source = fleet->services[source].name,
-                        .names = target->names,
-                        .name_count = target->name_count};
-
-    store_each_assignment(runs->store, record->id, keep_assignment, &pair);
-    buf_puts(out, "{\"schema\":1,\"run\":");
-    view_run(run ? &run->record : record, out);
-    buf_puts(out, ",\"cell\":");
-    put_pair_cell(runs, record, run, source, column, out);
-    put_list(out, "names", target->names, target->name_count);
-    buf_puts(out, ",\"probes\":[");
-    store_each_probe(runs->store, record->id, (int64_t)column, put_probe, &pair);
-    buf_puts(out, "],\"resolutions\":[");
-    pair.count = 0;
-    store_each_resolution(runs->store, record->id, put_resolution, &pair);
-    buf_puts(out, "],\"diagnoses\":[]}");
-    for (size_t i = 0; i < pair.assignment_count; i++)
-        mem_free(pair.tasks[i]);
-    mem_free(pair.tasks);
-    mem_free(pair.assignments);
-}
-
-int view_pair(const struct runs *runs, const struct store_run *record, const char *source,
-              const char *target, const char *check, struct buf *out)
-{
-    struct fleet_messages messages = {0};
-    size_t length = 0, row, column;
-    char *text = store_get_fleet(runs->store, record->fleet, &length);
-    struct fleet *fleet = text ? fleet_parse("store", text, length, &messages) : NULL;
-    int r = -ENOENT;
-
-    if (fleet) {
-        row = fleet_find_service(fleet, source);
-        column = fleet_find_column(fleet, target, check);
-        if (row != SIZE_MAX && column != SIZE_MAX && fleet->services[row].has_agents) {
-            put_pair(runs, record, fleet, row, column, out);
-            r = 0;
-        }
-    }
-    fleet_unref(fleet);
-    fleet_messages_deinit(&messages);
-    mem_free(text);
-    return r;
 }
 
 /* ---- agents and services ---- */
@@ -548,21 +387,23 @@ static void put_agent(const struct runs *runs, const struct agent *agent, uint64
 {
     buf_puts(out, "{\"service\":");
     buf_put_json(out, agent->service);
-    put_text(out, "task", agent->task);
-    put_text(out, "cluster", agent->cluster);
-    put_text(out, "zone", agent->zone);
-    put_text(out, "instance", agent->instance);
-    put_text(out, "version", agent->version);
-    put_text(out, "network_mode", agent->mode);
-    put_text(out, "revision", agent->revision);
-    put_text(out, "state", agent_is_live(agent) ? "live" : "lost");
+    view_put_text(out, "task", agent->task);
+    view_put_text(out, "cluster", agent->cluster);
+    view_put_text(out, "zone", agent->zone);
+    view_put_text(out, "instance", agent->instance);
+    view_put_text(out, "version", agent->version);
+    view_put_text(out, "network_mode", agent->mode);
+    view_put_text(out, "revision", agent->revision);
+    view_put_text(out, "netns", agent->netns);
+    view_put_text(out, "state", agent_is_live(agent) ? "live" : "lost");
     buf_printf(out, ",\"known\":%s",
                fleet_find_service(runs->fleet, agent->service) == SIZE_MAX ? "false" : "true");
-    put_int(out, "age", (int64_t)(now_us - agent->since_us) / 1000);
-    put_int(out, "reports", (int64_t)agent->reports);
-    put_list(out, "addresses", agent->addresses, agent->address_count);
-    put_list(out, "resolvers", agent->resolvers, agent->resolver_count);
-    put_list(out, "checks", agent->checks, agent->check_count);
+    view_put_int(out, "age", (int64_t)(now_us - agent->since_us) / 1000);
+    view_put_int(out, "link_age", (int64_t)(now_us - agent->change_us) / 1000);
+    view_put_int(out, "reports", (int64_t)agent->reports);
+    view_put_list(out, "addresses", agent->addresses, agent->address_count);
+    view_put_list(out, "resolvers", agent->resolvers, agent->resolver_count);
+    view_put_list(out, "checks", agent->checks, agent->check_count);
     put_counters(out, agent);
     buf_putc(out, '}');
 }
@@ -599,12 +440,12 @@ static void put_check(const struct fleet_check *check, struct buf *out)
 {
     buf_puts(out, "{\"name\":");
     buf_put_json(out, check->name);
-    put_text(out, "check", check->type);
+    view_put_text(out, "check", check->type);
     if (check->port)
-        put_int(out, "port", check->port);
+        view_put_int(out, "port", check->port);
     else
         buf_puts(out, ",\"port\":null");
-    put_int(out, "timeout", check->timeout_ms);
+    view_put_int(out, "timeout", check->timeout_ms);
     buf_putc(out, '}');
 }
 
@@ -618,12 +459,12 @@ void view_services(const struct runs *runs, struct buf *out)
         size_t live, lost;
         buf_printf(out, "%s{\"name\":", i ? "," : "");
         buf_put_json(out, service->name);
-        put_text(out, "record", service->record);
-        put_text(out, "agents", service->has_agents ? "expected" : "none");
+        view_put_text(out, "record", service->record);
+        view_put_text(out, "agents", service->has_agents ? "expected" : "none");
         count_agents(runs, service->name, &live, &lost);
-        put_int(out, "live", (int64_t)live);
-        put_int(out, "lost", (int64_t)lost);
-        put_list(out, "names", service->names, service->name_count);
+        view_put_int(out, "live", (int64_t)live);
+        view_put_int(out, "lost", (int64_t)lost);
+        view_put_list(out, "names", service->names, service->name_count);
         buf_puts(out, ",\"checks\":[");
         for (size_t j = 0; j < service->check_count; j++) {
             buf_puts(out, j ? "," : "");

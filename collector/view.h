@@ -9,6 +9,10 @@
 void view_cell(const struct run *run, const struct matrix *matrix, size_t source, size_t column,
                struct buf *out);
 
+/* Whose an address is, as a source that reached for `service` sees it: {address, kind, ...}. */
+void view_owner(const struct ownership *ownership, size_t service, const char *address,
+                struct buf *out);
+
 /* {id, state, trigger, started, finished, verdict, ...} */
 void view_run(const struct store_run *record, struct buf *out);
 /* The same with its tasks and progress. */

@@ -39,6 +39,8 @@ enum proto_outcome {
     OUTCOME_BAD_CONTENT, /* the answer does not hold what the check wants */
     OUTCOME_NOT_SERVING, /* it answered, and says that it does not serve (gRPC NOT_SERVING, a
                             database that starts up or is full) */
+    OUTCOME_REUSED,      /* it answers, but the address is another service's: the collector's word,
+                            from who said hello with it */
     OUTCOME_LOCAL_ROUTE, /* the source's own routing says no: EINVAL, EACCES, ENETUNREACH at once */
 
     /* tls (the verify results are X509_V_ERR_ of OpenSSL, in the probe's row) */
@@ -55,6 +57,7 @@ enum proto_outcome {
     OUTCOME_PROXY,   /* connected, but only to the task's own proxy (Service Connect) */
     OUTCOME_SELF,    /* the endpoint is this very task (the diagonal probes siblings only) */
     OUTCOME_SKIPPED, /* an address family without a global source address here */
+    OUTCOME_SPARED,  /* left alone: it accepts and never answers, as others saw */
 
     /* our own fault, or our own limits */
     OUTCOME_NOT_ALLOWED, /* outside the agent's allowed networks or suffixes */

@@ -66,6 +66,12 @@
         .count_offset = offsetof(struct type, count), .max = PROTO_ROWS_MAX,        \
         .row_size = sizeof(struct row), .rows = (table)                             \
     }
+#define SEEN(type, member, count, row, table)                                         \
+    {                                                                                 \
+        .name = #member, .kind = FIELD_ROWS, .offset = offsetof(struct type, member), \
+        .count_offset = offsetof(struct type, count), .max = PROTO_SEEN_MAX,          \
+        .row_size = sizeof(struct row), .rows = (table), .is_optional = true          \
+    }
 #define END          \
     {                \
         .name = NULL \
@@ -93,6 +99,7 @@ static const struct field hello_fields[] = {
     STRINGS(proto_hello, "resolvers", resolvers, resolver_count, 8, 64),
     STRINGS(proto_hello, "checks", checks, check_count, 32, 16),
     OPTIONAL_INT(proto_hello, dns_rate, 0, 1000),
+    OPTIONAL_STRING(proto_hello, netns, 64),
     END,
 };
 
@@ -108,6 +115,7 @@ static const struct field pull_fields[] = {
     INT(proto_pull, epoch, 1, PROTO_ID_MAX),
     INTS(proto_pull, "got", got, got_count, PROTO_GOT_MAX),
     COUNTERS(proto_pull),
+    BOOL(proto_pull, "busy", is_busy),
     END,
 };
 
@@ -131,6 +139,13 @@ static const struct field target_columns[] = {
     OPTIONAL_STRING(proto_target, send, PROTO_SEND_MAX),
     OPTIONAL_STRING(proto_target, health, PROTO_NAME_MAX),
     OPTIONAL_INT(proto_target, rate_bytes, 0, PROTO_RATE_BYTES_MAX),
+    OPTIONAL_STRINGS(proto_target, "at", at, at_count, PROTO_AT_MAX, 64),
+    OPTIONAL_STRINGS(proto_target, "spare", spare, spare_count, PROTO_AT_MAX, 64),
+    OPTIONAL_INT(proto_target, delay_ms, 0, 3600000),
+    OPTIONAL_INT(proto_target, samples, 0, PROTO_TRIES_MAX),
+    OPTIONAL_INT(proto_target, attempts, 0, PROTO_TRIES_MAX),
+    OPTIONAL_INT(proto_target, spacing_ms, 0, PROTO_TIMEOUT_MAX),
+    OPTIONAL_INT(proto_target, hold_ms, 0, PROTO_TIMEOUT_MAX),
     END,
 };
 
@@ -139,6 +154,30 @@ static const struct field assignment_fields[] = {
     INT(proto_assignment, run, 1, PROTO_ID_MAX),
     INT(proto_assignment, deadline_ms, 0, 86400000),
     ROWS(proto_assignment, "targets", targets, target_count, proto_target, target_columns),
+    OPTIONAL_INT(proto_assignment, round, 0, 255),
+    END,
+};
+
+static const struct field watch_fields[] = {
+    INT(proto_watch, id, 1, PROTO_ID_MAX),
+    INT(proto_watch, run, 1, PROTO_ID_MAX),
+    INT(proto_watch, round, 0, 255),
+    INT(proto_watch, until_ms, 0, 3600000),
+    ROWS(proto_watch, "targets", targets, target_count, proto_target, target_columns),
+    BOOL(proto_watch, "checking", is_checking),
+    OPTIONAL_STRINGS(proto_watch, "peers", peers, peer_count, PROTO_PEERS_MAX, 64),
+    END,
+};
+
+static const struct field watching_fields[] = {
+    STRING(proto_watching, instance, PROTO_NAME_MAX),
+    INT(proto_watching, watch, 1, PROTO_ID_MAX),
+    END,
+};
+
+static const struct field settle_fields[] = {
+    INT(proto_settle, watch, 1, PROTO_ID_MAX),
+    BOOL(proto_settle, "unwanted", is_unwanted),
     END,
 };
 
@@ -194,6 +233,61 @@ static const struct field probe_columns[] = {
     OPTIONAL_INT(proto_probe, verify, 0, 65535),
     OPTIONAL_INT(proto_probe, valid_days, -PROTO_DAYS_MAX, PROTO_DAYS_MAX),
     OPTIONAL_STRINGS(proto_probe, "chain", chain, chain_count, PROTO_CHAIN_MAX, PROTO_TEXT_MAX),
+    OPTIONAL_INT(proto_probe, attempt, 0, PROTO_TRIES_MAX),
+    OPTIONAL_STRING(proto_probe, late, 32),
+    OPTIONAL_INT(proto_probe, late_us, 0, MICROSECONDS_MAX),
+    BOOL(proto_probe, "held", is_held),
+    END,
+};
+
+static const struct field listener_columns[] = {
+    STRING(proto_listener, address, 64),
+    INT(proto_listener, port, 0, 65535),
+    INT(proto_listener, backlog, -1, UINT32_MAX),
+    INT(proto_listener, queue, 0, UINT32_MAX),
+    INT(proto_listener, first, 0, UINT32_MAX),
+    INT(proto_listener, most, 0, UINT32_MAX),
+    END,
+};
+
+static const struct field arrival_columns[] = {
+    STRING(proto_arrival, remote, 64),
+    STRING(proto_arrival, local, 64),
+    STRING(proto_arrival, state, 16),
+    INT(proto_arrival, first_ms, 0, 86400000),
+    INT(proto_arrival, last_ms, 0, 86400000),
+    BOOL(proto_arrival, "half_open_before", is_half_open_before),
+    END,
+};
+
+static const struct field container_columns[] = {
+    STRING(proto_container, name, PROTO_NAME_MAX), STRING(proto_container, status, 32),
+    STRING(proto_container, health, 32),           STRING(proto_container, started, 40),
+    INT(proto_container, age_s, -1, PROTO_ID_MAX), END,
+};
+
+static const struct field witness_fields[] = {
+    STRING(proto_witness, instance, PROTO_NAME_MAX),
+    INT(proto_witness, run, 1, PROTO_ID_MAX),
+    INT(proto_witness, assignment, 1, PROTO_ID_MAX),
+    INT(proto_witness, batch, 1, 1000000),
+    INT(proto_witness, round, 0, 255),
+    INT(proto_witness, span_ms, 0, 86400000),
+    INT(proto_witness, looks, 0, PROTO_ID_MAX),
+    INT(proto_witness, cost_us, 0, PROTO_ID_MAX),
+    STRING(proto_witness, source, 16),
+    SEEN(proto_witness, listeners, listener_count, proto_listener, listener_columns),
+    SEEN(proto_witness, arrivals, arrival_count, proto_arrival, arrival_columns),
+    INT(proto_witness, strangers, 0, UINT32_MAX),
+    OPTIONAL_INT(proto_witness, unlisted, 0, UINT32_MAX),
+    COUNTERS(proto_witness),
+    SEEN(proto_witness, checks, check_count, proto_probe, probe_columns),
+    OPTIONAL_STRING(proto_witness, unchecked, PROTO_TEXT_MAX),
+    SEEN(proto_witness, containers, container_count, proto_container, container_columns),
+    OPTIONAL_STRING(proto_witness, revision, PROTO_NAME_MAX),
+    OPTIONAL_STRINGS(proto_witness, "resolvers", resolvers, resolver_count, 8, 64),
+    OPTIONAL_STRINGS(proto_witness, "search", search, search_count, 8, PROTO_HOST_MAX),
+    OPTIONAL_INT(proto_witness, dots, 0, 255),
     END,
 };
 
@@ -213,7 +307,7 @@ static const struct field report_fields[] = {
 
 static const struct field ack_fields[] = {
     INT(proto_ack, assignment, 1, PROTO_ID_MAX),
-    INT(proto_ack, batch, 1, 1000000),
+    INT(proto_ack, batch, 0, 1000000),
     STRING(proto_ack, status, 16),
     END,
 };
@@ -242,6 +336,10 @@ static const struct {
     [PROTO_PULL] = {"pull", pull_fields},
     [PROTO_ASSIGNMENT] = {"assignment", assignment_fields},
     [PROTO_IDLE] = {"idle", no_fields},
+    [PROTO_WATCH] = {"watch", watch_fields},
+    [PROTO_WATCHING] = {"watching", watching_fields},
+    [PROTO_SETTLE] = {"settle", settle_fields},
+    [PROTO_WITNESS] = {"witness", witness_fields},
     [PROTO_REPORT] = {"report", report_fields},
     [PROTO_ACK] = {"ack", ack_fields},
     [PROTO_LEAVING] = {"leaving", leaving_fields},

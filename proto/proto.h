@@ -10,9 +10,13 @@
  *   hello      ------------------> registers the agent
  *              <------------------ welcome | refused
  *   pull       ------------------> held until there is work, at most PROTO_PULL_MAX_MS
- *              <------------------ assignment | idle | refused (hello-first)
+ *              <------------------ assignment | watch | settle | idle | refused (hello-first)
  *   report     ------------------> stored, then
  *              <------------------ ack | refused; nothing while it cannot be stored
+ *   watching   ------------------> the watch is on: its targets may be probed
+ *              <------------------ ack
+ *   witness    ------------------> what the watch saw; stored, then
+ *              <------------------ ack, as for a report
  *   leaving    ------------------> the agent is gone on purpose
  *              <------------------ idle
  *
@@ -51,6 +55,11 @@
     (64 * 1024 * 1024)           /* of a throughput check; the agent may allow less */
 #define PROTO_DAYS_MAX    400000 /* a certificate's validity */
 #define PROTO_TIMEOUT_MAX 60000  /* ms: one attempt */
+#define PROTO_AT_MAX      64     /* endpoints that one target names */
+#define PROTO_TRIES_MAX   16     /* attempts at one endpoint within one assignment */
+#define PROTO_PEERS_MAX   256    /* addresses whose connections a watch looks for */
+#define PROTO_SEEN_MAX    256    /* listeners, or arrivals, of one witness */
+#define PROTO_WATCH_MS    100    /* between two looks of a watch */
 #define PROTO_DNS_RATE    100    /* queries a second that an agent sends by default ... */
 #define PROTO_PROBE_RATE  2000   /* probes a second that an agent starts at most */
 #define PROTO_DNS_MS      3000   /* ... and how long one may take: the collector waits for it */
@@ -63,6 +72,10 @@ enum proto_type {
     PROTO_ASSIGNMENT,
     PROTO_IDLE,
     PROTO_REPORT,
+    PROTO_WATCH,
+    PROTO_WATCHING,
+    PROTO_SETTLE,
+    PROTO_WITNESS,
     PROTO_ACK,
     PROTO_LEAVING,
     PROTO_REFUSED,
@@ -85,7 +98,9 @@ struct proto_hello {
     size_t resolver_count;
     const char **checks; /* the checks this agent can do: tcp, http, ...; at most 32 */
     size_t check_count;
-    int64_t dns_rate; /* names a second that it resolves at most; 0: PROTO_DNS_RATE / 2 */
+    int64_t dns_rate;  /* names a second that it resolves at most; 0: PROTO_DNS_RATE / 2 */
+    const char *netns; /* names the network namespace: its host's boot and its number there; "" if
+                          unknown. Agents with the same one share addresses and ports */
 };
 
 struct proto_welcome {
@@ -108,6 +123,7 @@ struct proto_pull {
     size_t got_count;
     struct proto_counter *counters;
     size_t counter_count;
+    bool is_busy; /* no assignment now: only watch and settle */
 };
 
 /* One (service, check) for the agent to try: resolve its names, connect to every endpoint. */
@@ -132,6 +148,17 @@ struct proto_target {
     const char *send;   /* udp: the payload, with \xHH, \n, \r, \t, \\ */
     const char *health; /* grpc: the service asked about; "": the server as a whole */
     int64_t rate_bytes; /* http: read so much of the body and report the rate; 0: off */
+
+    /* how, not what */
+    const char **at; /* exactly these endpoints of the one name, "10.0.0.1:80"; none: resolve */
+    size_t at_count;
+    const char **spare; /* endpoints to leave alone: they accept and never answer */
+    size_t spare_count;
+    int64_t delay_ms;   /* starts are spread over the fleet: wait so long from the receipt on */
+    int64_t samples;    /* an endpoint that passes is tried so often in all; 0: once */
+    int64_t attempts;   /* an endpoint is tried so often, whatever comes; 0: once */
+    int64_t spacing_ms; /* from one attempt's or sample's start to the next at the earliest */
+    int64_t hold_ms;    /* an unanswered attempt stays open so long, for what comes late */
 };
 
 struct proto_assignment {
@@ -140,6 +167,31 @@ struct proto_assignment {
     int64_t deadline_ms; /* the rest of the run's time, from the receipt of this message */
     struct proto_target *targets;
     size_t target_count;
+    int64_t round; /* 0: sweep; 1, ...: confirm */
+};
+
+/* For the target's agent: look at your own task while others probe it. Ends with `settle`, or by
+ * itself after `until_ms`. */
+struct proto_watch {
+    int64_t id; /* of the assignment; its witness bears it */
+    int64_t run;
+    int64_t round;
+    int64_t until_ms;             /* from the receipt */
+    struct proto_target *targets; /* its own service's checks: the ports to look at */
+    size_t target_count;
+    bool is_checking;   /* try the checks over loopback and over the task's own address too */
+    const char **peers; /* addresses of the sources */
+    size_t peer_count;
+};
+
+struct proto_watching {
+    const char *instance;
+    int64_t watch;
+};
+
+struct proto_settle {
+    int64_t watch;
+    bool is_unwanted; /* nothing failed: no witness is wanted */
 };
 
 /* What one query for (name, type) gave. */
@@ -203,6 +255,74 @@ struct proto_probe {
     int64_t valid_days; /* until the leaf expires, negative: since */
     const char **chain; /* subjects, from the leaf up; at most PROTO_CHAIN_MAX */
     size_t chain_count;
+
+    int64_t attempt;  /* 1, 2, ... at this endpoint within the assignment; 0 is 1 */
+    const char *late; /* what came after the deadline while it was held open: an outcome's name; ""
+                         nothing, or not held */
+    int64_t late_us;  /* when, from the attempt's start */
+    bool is_held;     /* it was kept open beyond its deadline */
+};
+
+/* A listening TCP socket of the watched task. */
+struct proto_listener {
+    const char *address; /* "0.0.0.0" and "::" are any */
+    int64_t port;
+    int64_t backlog; /* connections that may wait to be accepted; -1 unknown (/proc/net) */
+    int64_t queue;   /* that waited, at the end ... */
+    int64_t first;   /* ... at the beginning ... */
+    int64_t most;    /* ... and at most */
+};
+
+/* A connection of one of the peers to a watched port, as the target's kernel has it. */
+struct proto_arrival {
+    const char *remote; /* "10.0.0.1:40000" */
+    const char *local;
+    const char *state; /* the last seen: half-open, established, closing */
+    int64_t first_ms;  /* seen first and last, from the watch's beginning */
+    int64_t last_ms;
+    bool is_half_open_before; /* it was half-open when it was first seen */
+};
+
+/* A container of the task, as the ECS task metadata endpoint shows it. */
+struct proto_container {
+    const char *name;
+    const char *status;  /* KnownStatus: RUNNING, ... */
+    const char *health;  /* HEALTHY, UNHEALTHY, UNKNOWN; "" without a health check */
+    const char *started; /* StartedAt, as it stands there */
+    int64_t age_s;       /* since then, by this host's own clock; -1 unknown */
+};
+
+/* What the target saw of its own task, from the watch's beginning to its end. */
+struct proto_witness {
+    const char *instance;
+    int64_t run;
+    int64_t assignment; /* proto_watch.id */
+    int64_t batch;      /* 1 */
+    int64_t round;
+    int64_t span_ms;
+    int64_t looks;      /* snapshots taken, the first and the last included */
+    int64_t cost_us;    /* of them all, CPU time */
+    const char *source; /* sock_diag, or proc: /proc/net/tcp */
+    struct proto_listener *listeners;
+    size_t listener_count;
+    struct proto_arrival *arrivals;
+    size_t arrival_count;
+    int64_t strangers; /* half-open connections to a watched port from other addresses, at most */
+    int64_t unlisted;  /* listeners and arrivals beyond PROTO_SEEN_MAX */
+    struct proto_counter *counters; /* of the network namespace, how much they rose: OutRsts (less
+                                       the agent's own), ListenOverflows, ... */
+    size_t counter_count;
+    struct proto_probe *checks; /* its own: `via` is loopback or own-address */
+    size_t check_count;
+    const char *unchecked; /* why there are none, "" if there are */
+    struct proto_container *containers;
+    size_t container_count;
+    const char *revision; /* of the task definition, "" if unknown */
+    const char **resolvers;
+    size_t resolver_count;
+    const char **search;
+    size_t search_count;
+    int64_t dots;
 };
 
 struct proto_report {
@@ -223,7 +343,7 @@ struct proto_report {
 /* Sent after the batch is on disk, and for a batch that will never be: the agent forgets it. */
 struct proto_ack {
     int64_t assignment;
-    int64_t batch;
+    int64_t batch;      /* 0: of `watching` */
     const char *status; /* stored, duplicate, late (stored, after the verdict), unknown (no such
                            assignment of this instance) */
 };
@@ -245,6 +365,10 @@ struct proto_message {
         struct proto_welcome welcome;
         struct proto_pull pull;
         struct proto_assignment assignment;
+        struct proto_watch watch;
+        struct proto_watching watching;
+        struct proto_settle settle;
+        struct proto_witness witness;
         struct proto_report report;
         struct proto_ack ack;
         struct proto_leaving leaving;

@@ -122,6 +122,12 @@ static void print_table(const struct grid *grid)
     table_deinit(&table);
 }
 
+/* Packets that get lost are no failure by themselves, but worth a line wherever they show. */
+static bool has_loss(const cJSON *cell)
+{
+    return cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(cell, "loss"));
+}
+
 static bool is_worth_a_line(const cJSON *cell)
 {
     static const char *const quiet[] = {"ok", "denied", "n/a", "not-probed", "skipped", "gone"};
@@ -129,6 +135,8 @@ static bool is_worth_a_line(const cJSON *cell)
 
     if (strcmp(json_string(cell, "expected", ""), "observe") == 0)
         return false;
+    if (strcmp(state, "ok") == 0 && has_loss(cell))
+        return true;
     for (size_t i = 0; i < ARRAY_SIZE(quiet); i++)
         if (strcmp(state, quiet[i]) == 0)
             return false;
@@ -162,6 +170,16 @@ static void print_reason_without_rows(const cJSON *cell)
                json_string(cell, "source", "?"));
 }
 
+static void print_loss(const cJSON *cell)
+{
+    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(cell, "loss");
+
+    if (has_loss(cell) && strcmp(json_string(cell, "expected", ""), "deny") != 0)
+        printf("    packets lost: something had to be sent again in %lld of %lld attempts\n",
+               (long long)json_int(loss, "lossy", 0, INT32_MAX, 0),
+               (long long)json_int(loss, "tries", 0, INT32_MAX, 0));
+}
+
 static void print_pair(const struct column *column, const cJSON *cell)
 {
     char label[LABEL_MAX];
@@ -172,11 +190,14 @@ static void print_pair(const struct column *column, const cJSON *cell)
     print_coloured(print_state_colour(state), state, SIZE_MAX);
     if (strcmp(json_string(cell, "expected", ""), "deny") == 0)
         printf(" (expected: deny)");
-    if (json_int(cell, "probes", 0, INT32_MAX, 0))
-        printf(", %lld of %lld attempts failed",
+    if (json_int(cell, "failed", 0, INT32_MAX, 0))
+        printf(", %lld of %lld endpoints failed",
                (long long)json_int(cell, "failed", 0, INT32_MAX, 0),
                (long long)json_int(cell, "probes", 0, INT32_MAX, 0));
+    if (json_int(cell, "unconfirmed", 0, INT32_MAX, 0))
+        printf(", %lld not confirmed", (long long)json_int(cell, "unconfirmed", 0, INT32_MAX, 0));
     putchar('\n');
+    print_loss(cell);
     cJSON_ArrayForEach(observed, cJSON_GetObjectItemCaseSensitive(cell, "observed"))
     {
         print_observed(observed);
@@ -235,6 +256,9 @@ int matrix_print(const struct cJSON *document)
                    : status == EXIT_FAIL ? RED
                                          : YELLOW,
                    verdict ? verdict : "not judged yet", SIZE_MAX);
+    if (!verdict && json_string(run, "provisional", NULL))
+        printf(" (provisional: %s; its failures are being tried again)",
+               json_string(run, "provisional", ""));
     if (json_bool(run, "incomplete", false))
         printf(", incomplete");
     putchar('\n');

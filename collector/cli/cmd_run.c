@@ -68,11 +68,23 @@ static void pause_ms(int64_t ms)
 static void show_progress(const cJSON *run)
 {
     const cJSON *progress = cJSON_GetObjectItemCaseSensitive(run, "progress");
+    const char *provisional = json_string(run, "provisional", NULL);
+    int64_t done = json_int(progress, "tasks_done", 0, INT32_MAX, 0);
+    int64_t total = json_int(progress, "tasks", 0, INT32_MAX, 0);
+    char line[128];
 
-    print_progress((size_t)json_int(progress, "tasks_done", 0, INT32_MAX, 0),
-                   (size_t)json_int(progress, "tasks", 0, INT32_MAX, 0),
-                   json_int(progress, "probes", 0, INT32_MAX, 0),
-                   json_int(progress, "deadline_in", 0, INT32_MAX, 0));
+    if (provisional) {
+        done = json_int(progress, "confirmed", 0, INT32_MAX, 0);
+        total = json_int(progress, "confirming", 0, INT32_MAX, 0);
+        snprintf(line, sizeof(line), "provisional: %s; tried again %lld/%lld", provisional,
+                 (long long)done, (long long)total);
+    } else {
+        snprintf(line, sizeof(line), "agents %lld/%lld  probes %lld  at most %.1f s left",
+                 (long long)done, (long long)total,
+                 (long long)json_int(progress, "probes", 0, INT32_MAX, 0),
+                 (double)json_int(progress, "deadline_in", 0, INT32_MAX, 0) / 1000);
+    }
+    print_progress(line, (size_t)done, (size_t)total);
 }
 
 /* Until the run is judged. A collector that is away for a moment (a restart) is waited for. */

@@ -1,7 +1,8 @@
-/* canreach why: one pair, every endpoint, what was seen. */
+/* canreach why: one pair, every endpoint, what was seen from both ends. */
 #include "collector/cli/command.h"
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
+#include "collector/cli/why_ends.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/text.h"
@@ -116,6 +117,7 @@ static void put_attempt_notes(struct buf *out, const cJSON *row)
 {
     const cJSON *icmp = cJSON_GetObjectItemCaseSensitive(row, "icmp");
     const cJSON *session = cJSON_GetObjectItemCaseSensitive(row, "tls_session");
+    const cJSON *late = cJSON_GetObjectItemCaseSensitive(row, "late");
     int64_t retransmits = json_int(row, "retransmits", 0, INT32_MAX, 0);
     int64_t rate = json_int(row, "rate", 0, INT64_MAX, 0);
     int64_t days = json_int(session, "valid_days", -400000, 400000, 0);
@@ -136,6 +138,11 @@ static void put_attempt_notes(struct buf *out, const cJSON *row)
                  days < 0 ? "certificate expired %lld days ago" : "certificate good for %lld days",
                  (long long)(days < 0 ? -days : days));
     }
+    if (json_int(row, "round", 0, 255, 0))
+        put_note(out, "tried again");
+    if (cJSON_IsObject(late))
+        put_note(out, "after the deadline: %s at %.0f ms", json_string(late, "outcome", "?"),
+                 cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(late, "after")));
     if (rate)
         put_note(out, "%.1f MB/s", (double)rate / 1e6);
 }
@@ -197,6 +204,27 @@ static int pair_status(const cJSON *document, const char *state)
     return EXIT_NO_VERDICT;
 }
 
+static void print_tries(const cJSON *cell)
+{
+    const cJSON *tries = cJSON_GetObjectItemCaseSensitive(cell, "tries");
+    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(cell, "loss");
+    int64_t unconfirmed = json_int(cell, "unconfirmed", 0, INT32_MAX, 0);
+
+    if (cJSON_IsObject(tries))
+        printf("  %lld of %lld attempts failed\n",
+               (long long)json_int(tries, "failed", 0, INT32_MAX, 0),
+               (long long)json_int(tries, "total", 0, INT32_MAX, 0));
+    if (cJSON_IsObject(loss))
+        printf("  packets are lost: in %lld of %lld attempts something had to be sent again "
+               "(%lld times)\n",
+               (long long)json_int(loss, "lossy", 0, INT32_MAX, 0),
+               (long long)json_int(loss, "tries", 0, INT32_MAX, 0),
+               (long long)json_int(loss, "retransmits", 0, INT32_MAX, 0));
+    if (unconfirmed)
+        printf("  %lld not confirmed: the failure could not be tried again\n",
+               (long long)unconfirmed);
+}
+
 static void print_pair(const cJSON *document)
 {
     const cJSON *cell = cJSON_GetObjectItemCaseSensitive(document, "cell");
@@ -207,17 +235,19 @@ static void print_pair(const cJSON *document)
     printf("%s -> %s:%s  ", json_string(cell, "source", "?"), json_string(cell, "target", "?"),
            json_string(cell, "check", "?"));
     print_coloured(print_state_colour(state), state, SIZE_MAX);
-    printf("\n  run %s of %s, expected: %s, %lld of %lld attempts failed, %lld tasks probed\n",
+    printf("\n  run %s of %s, expected: %s, %lld of %lld endpoints failed, %lld tasks probed\n",
            json_string(run, "id", "?"), json_string(run, "started", "?"),
            json_string(cell, "expected", "?"), (long long)json_int(cell, "failed", 0, INT32_MAX, 0),
            (long long)json_int(cell, "probes", 0, INT32_MAX, 0),
            (long long)json_int(cell, "tasks", 0, INT32_MAX, 0));
+    print_tries(cell);
     if (cJSON_GetArraySize(attempts) == 0) {
         printf("\nNo attempt was made: %s\n", strcmp(state, "no-data") == 0
                                                   ? "no task of the source reported"
                                                   : "the plan left this pair out");
         return;
     }
+    why_print_ends(document);
     print_resolutions(cJSON_GetObjectItemCaseSensitive(document, "resolutions"));
     print_attempts(attempts);
 }

@@ -93,9 +93,9 @@ void print_json(const struct cJSON *value)
     free(text);
 }
 
-void print_progress(size_t done, size_t total, int64_t probes, int64_t left_ms)
+void print_progress(const char *text, size_t done, size_t total)
 {
-    char line[BAR_WIDTH + 128], bar[BAR_WIDTH + 1];
+    char line[BAR_WIDTH + 160], bar[BAR_WIDTH + 1];
     size_t filled = total ? done * BAR_WIDTH / total : 0, width = width_of(STDERR_FILENO);
 
     if (!width)
@@ -103,8 +103,7 @@ void print_progress(size_t done, size_t total, int64_t probes, int64_t left_ms)
     for (size_t i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < filled ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
-    snprintf(line, sizeof(line), "[%s] agents %zu/%zu  probes %lld  at most %.1f s left", bar, done,
-             total, (long long)probes, (double)left_ms / 1000);
+    snprintf(line, sizeof(line), "[%s] %s", bar, text);
     /* One column is left free: a full line would wrap. */
     fprintf(stderr, "\r\033[K%.*s", (int)width - 1, line);
 }

@@ -27,7 +27,7 @@ enum colour print_state_colour(const char *state);
 void print_json(const struct cJSON *value);
 
 /* On a terminal (stderr): one line that is drawn over again; elsewhere nothing. */
-void print_progress(size_t done, size_t total, int64_t probes, int64_t left_ms);
+void print_progress(const char *text, size_t done, size_t total);
 void print_progress_end(void);
 
 #endif

@@ -124,6 +124,53 @@ class Block(Early):
         return f"{self.words[1]} dport {self.words[2]} drop"
 
 
+class Lost(Early):
+    kind = "lost"
+    arguments = "FROM TO"
+    summary = "the way back is closed (a NACL without the ephemeral ports): what TO answers to FROM vanishes"
+
+    def sources(self):
+        return self.lab.fleet.find(self.words[1])
+
+    def rule(self):
+        sources = self.lab.fleet.find(self.words[0])
+        return f"oifname {network.interfaces(sources)} ct direction reply drop"
+
+
+class Refuse(Early):
+    kind = "refuse"
+    arguments = "FROM TO"
+    summary = "a firewall in between that answers a connection attempt with a RST"
+
+    def rule(self):
+        targets = self.lab.fleet.find(self.words[1])
+        return f"oifname {network.interfaces(targets)} ct state new meta l4proto tcp reject with tcp reset"
+
+
+class Loss(Fault):
+    kind = "loss"
+    arguments = "FROM TO PERCENT"
+    summary = "PERCENT of the packets between FROM and TO vanish, either way, by chance; * is everybody"
+
+    def prepare(self):
+        if not self.words[2].isdigit() or not 1 <= int(self.words[2]) <= 100:
+            raise LocalError("PERCENT is 1 to 100")
+        self.rules = [(self.number, self.find(source), f"oifname {network.interfaces(self.find(target))} "
+                       f"numgen random mod 100 < {self.words[2]} drop")
+                      for source, target in (self.words[:2], reversed(self.words[:2]))]
+
+    def find(self, word):
+        return list(self.lab.fleet.tasks.values()) if word == "*" else self.lab.fleet.find(word)
+
+    def plant(self):
+        self.lab.early_rules += self.rules
+        self.lab.apply_filters()
+
+    def heal(self):
+        self.lab.early_rules = [rule for rule in self.lab.early_rules if rule[0] != self.number]
+        self.lab.apply_filters()
+
+
 class Stop(Fault):
     kind = "stop"
     arguments = "TARGET"
@@ -158,6 +205,77 @@ class Hang(Stop):
         self.send(signal.SIGCONT)
 
 
+class Bound(Stop):
+    kind = "bound"
+    summary = "the server of a task or service listens on loopback only (http, tcp)"
+
+    def change(self, places, value):
+        for task in self.tasks:
+            self.lab.stop_servers(task)
+            if value:
+                places[task.name] = value
+            else:
+                del places[task.name]
+            self.lab.start_servers(task)
+
+    def plant(self):
+        self.change(self.lab.servers.binds, "127.0.0.1")
+
+    def heal(self):
+        self.change(self.lab.servers.binds, None)
+        self.lab.wait_for(self.lab.servers_answer, "servers")
+
+
+class Port(Bound):
+    kind = "port"
+    arguments = "TARGET PORT"
+    summary = "the server of a task or service listens on another port (http, tcp)"
+
+    def prepare(self):
+        super().prepare()
+        if not self.words[1].isdigit() or not 1 <= int(self.words[1]) <= 65535:
+            raise LocalError("PORT is a number")
+
+    def plant(self):
+        self.change(self.lab.servers.ports, int(self.words[1]))
+
+    def heal(self):
+        self.change(self.lab.servers.ports, None)
+        self.lab.wait_for(self.lab.servers_answer, "servers")
+
+
+class Queue(Stop):
+    kind = "queue"
+    arguments = "TASK BACKLOG [full]"
+    summary = "the server of a task accepts nothing: BACKLOG connections may wait for it; full: so many do"
+
+    def prepare(self):
+        super().prepare()
+        if len(self.tasks) != 1 or not self.words[1].isdigit():
+            raise LocalError("TASK is one task, BACKLOG a number")
+        self.task = self.tasks[0]
+        self.process = f"{self.task.name}/stuck{self.number}"
+
+    def plant(self):
+        super().plant()
+        port = self.lab.fleet.services[self.task.service].checks[0]["port"]
+        self.lab.processes.start(self.process, shell.in_host(self.lab.state, self.task.name, [
+            shell.SYSTEM_PYTHON, os.path.join(os.path.dirname(__file__), "stuck.py"), str(port), self.words[1],
+            str(len(self.words) - 2)]))
+        self.lab.wait_for(lambda: self.waiting() > (int(self.words[1]) if len(self.words) > 2 else -1), "the queue")
+
+    def waiting(self):
+        """How many connections wait in the queue; -1: nobody listens yet."""
+        result = shell.run(shell.in_host(self.lab.state, self.task.name, ["ss", "-Hltn"]))
+        port = self.lab.fleet.services[self.task.service].checks[0]["port"]
+        return next((int(line.split()[1]) for line in result.splitlines() if line.split()[3].endswith(f":{port}")), -1)
+
+    def heal(self):
+        self.lab.processes.stop(self.process)
+        del self.lab.processes.commands[self.process]
+        super().heal()
+
+
 class Stale(Fault):
     kind = "stale"
     arguments = "SERVICE"
@@ -177,6 +295,20 @@ class Stale(Fault):
     def heal(self):
         self.lab.registry.change([], self.rows)
         self.lab.registry.flush(self.rows)
+
+
+class Reused(Stale):
+    kind = "reused"
+    arguments = "SERVICE TASK"
+    summary = "a record of a task that is gone, whose address another service's TASK has now"
+
+    def prepare(self):
+        super().prepare()
+        tasks = self.lab.fleet.find(self.words[1])
+        if len(tasks) != 1:
+            raise LocalError("TASK is one task")
+        self.rows = self.lab.registry.records(self.lab.fleet.services[self.words[0]], f"gone-{self.number}",
+                                              tasks[0].address)
 
 
 class Unregister(Stale):
@@ -424,8 +556,8 @@ class DiskFull(Fault):
 
 
 KINDS = {fault.kind: fault for fault in (
-    Drop, Allow, Reset, Reject, Block, Stop, Hang, Certificate, Stale, Many, Unregister, Missing, Aaaa, Dns, Connect, Kill,
-    Leave, Pause, DiskFull)}
+    Drop, Allow, Lost, Refuse, Reset, Reject, Block, Loss, Stop, Hang, Bound, Port, Queue, Certificate, Stale, Reused, Many,
+    Unregister, Missing, Aaaa, Dns, Connect, Kill, Leave, Pause, DiskFull)}
 
 
 def usage():

@@ -142,6 +142,7 @@ class Lab:
     def endpoints(self):
         """Of the servers that are meant to run."""
         return [(task, check) for service in self.fleet.services.values() for task in service.tasks
+                if task.name not in self.servers.binds and task.name not in self.servers.ports
                 for check in service.checks if all(map(self.processes.is_running, self.server_names(task)))]
 
     def servers_answer(self):

@@ -18,6 +18,7 @@ net.ipv4.conf.default.rp_filter=0
 net.ipv4.conf.default.proxy_arp=1
 net.ipv4.conf.all.send_redirects=0
 net.ipv4.conf.default.send_redirects=0
+net.ipv4.icmp_ratelimit=0
 net.ipv6.conf.all.disable_ipv6=1
 net.ipv6.conf.default.disable_ipv6=1
 """

@@ -25,7 +25,7 @@ http {{
 """
 
 NGINX_SERVER = """  server {{
-    listen 0.0.0.0:{port}{tls}
+    listen {bind}:{port}{tls}
 {pages}
 {statuses}
     location = /slow {{ alias {folder}/slow; limit_rate 100; }}
@@ -51,7 +51,7 @@ defaults
 """
 
 HAPROXY_SERVER = """frontend f{port}
-  bind 0.0.0.0:{port}
+  bind {bind}:{port}
   http-request return status 200 content-type text/plain string "ok {task}" if {{ path {path} }}
   http-request return status 404 content-type text/plain string "no such page"
 """
@@ -93,6 +93,7 @@ class Servers:
         self.state, self.fleet = state, fleet
         self.authority = Authority(os.path.join(state, "tls"))
         self.wants_client = set()  # services whose servers ask for a client certificate
+        self.binds, self.ports = {}, {}  # task -> another address, or port, than its own (nginx, haproxy)
         self.kinds = {}  # service -> {kind: [checks]}
         for service in fleet.services.values():
             groups = self.kinds.setdefault(service.name, {})
@@ -107,6 +108,12 @@ class Servers:
             self.make_postgres_template()
         if "mariadb" in used:
             self.make_mariadb_template()
+
+    def bind(self, task):
+        return self.binds.get(task.name, "0.0.0.0")
+
+    def port(self, task, check):
+        return self.ports.get(task.name, check["port"])
 
     def template(self, kind):
         return os.path.join(self.state, f"template-{kind}")
@@ -164,7 +171,7 @@ class Servers:
                              for status in STATUSES if status != 301)
         statuses += "\n    location = /status/301 { return 301 /elsewhere; }"
         servers = "\n".join(NGINX_SERVER.format(
-            port=check["port"], pages=self.pages(task, check["port"]), folder=folder, statuses=statuses,
+            bind=self.bind(task), port=self.port(task, check), pages=self.pages(task, check["port"]), folder=folder, statuses=statuses,
             tls=self.tls_of(task, self.fleet.services[task.service].names) if is_tls(check) else ";")
             for check in checks)
         path = os.path.join(folder, "nginx.conf")
@@ -185,7 +192,7 @@ class Servers:
 
     def haproxy(self, task, checks):
         folder = self.folder(task, "haproxy")
-        servers = "\n".join(HAPROXY_SERVER.format(port=check["port"], path=check["path"], task=task.name)
+        servers = "\n".join(HAPROXY_SERVER.format(bind=self.bind(task), port=self.port(task, check), path=check["path"], task=task.name)
                             for check in checks)
         path = os.path.join(folder, "haproxy.cfg")
         with open(path, "w", encoding="utf-8") as file:

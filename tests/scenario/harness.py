@@ -132,6 +132,11 @@ def cell(document, source, target, check=None):
                 and check in (None, cell["check"]))
 
 
+def first_tries(document):
+    """The attempts of the sweep, without samples and what was tried again."""
+    return [row for row in document["probes"] if row["round"] == 0 and row["via"] != "given"]
+
+
 class FleetTest(unittest.TestCase):
     """A class with one fleet for all its tests; each test leaves it healed."""
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from harness import FleetTest, main, program, run
+from harness import FleetTest, first_tries, main, program, run
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -94,7 +94,7 @@ class Api(FleetTest):
         self.assertEqual(response.status, 200)
         self.assertEqual({row["type"] for row in document["resolutions"]}, {"SRV", "A", "AAAA"})
         self.assertEqual({row["asked"] for row in document["resolutions"]}, {"payments.shop.local"})
-        self.assertEqual([(row["outcome"], row["phase"], row["status"]) for row in document["probes"]],
+        self.assertEqual([(row["outcome"], row["phase"], row["status"]) for row in first_tries(document)],
                          [("ok", "exchange", 200)])
         self.assertGreater(document["probes"][0]["connect"], 0)
         self.assertIsNone(document["probes"][0]["tls"])

@@ -1,4 +1,5 @@
 #include "agent/identity.h"
+#include "agent/metadata.h"
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
@@ -91,7 +92,7 @@ static void test_endpoint(void **state)
     assert_int_equal(listen(listener, 1), 0);
     getsockname(listener, (struct sockaddr *)&address, &size);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/v4/abc", ntohs(address.sin_port));
-    setenv(IDENTITY_METADATA_ENV, url, 1);
+    setenv(METADATA_ENV, url, 1);
     pthread_create(&thread, NULL, serve, &listener);
     assert_int_equal(identity_complete(&identity, NULL), 0);
     pthread_join(thread, NULL);
@@ -100,7 +101,7 @@ static void test_endpoint(void **state)
     assert_string_equal(identity.zone, "us-west-2d");
     assert_int_equal(strlen(identity.instance), 16);
     identity_deinit(&identity);
-    unsetenv(IDENTITY_METADATA_ENV);
+    unsetenv(METADATA_ENV);
 }
 
 static void test_without_a_service(void **state)
@@ -109,7 +110,7 @@ static void test_without_a_service(void **state)
     struct error err = {""};
 
     (void)state;
-    unsetenv(IDENTITY_METADATA_ENV);
+    unsetenv(METADATA_ENV);
     assert_true(identity_complete(&identity, &err) < 0);
     assert_contains(err.text, "give --service");
     identity_deinit(&identity);

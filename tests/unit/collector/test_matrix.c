@@ -14,8 +14,10 @@ struct world {
     struct matrix_source sources[5]; /* a1 a2 b1 b2 c1 */
     bool scope[9];
     uint32_t live[3];
-    struct matrix_row rows[64];
+    struct tries_row rows[64];
     size_t count;
+    struct matrix_witness witness;
+    bool is_final; /* what failed was to be tried again */
 };
 
 static struct world make(const char *expect)
@@ -36,12 +38,13 @@ static struct world make(const char *expect)
 static void add(struct world *world, uint32_t source, uint32_t column, const char *address,
                 enum proto_phase phase, enum proto_outcome outcome)
 {
-    world->rows[world->count++] = (struct matrix_row){.source = source,
-                                                      .column = column,
-                                                      .address = address,
-                                                      .port = 80,
-                                                      .phase = (uint8_t)phase,
-                                                      .outcome = (uint8_t)outcome};
+    world->rows[world->count++] = (struct tries_row){.source = source,
+                                                     .column = column,
+                                                     .name = "",
+                                                     .address = address,
+                                                     .port = 80,
+                                                     .phase = (uint8_t)phase,
+                                                     .outcome = (uint8_t)outcome};
 }
 
 /* Everything works, but for the pairs that a case fills itself (marked in `own`). */
@@ -73,6 +76,9 @@ static struct matrix *build(const struct world *world)
         .row_count = world->count,
         .scope = world->scope,
         .live_tasks = world->live,
+        .witnesses = &world->witness,
+        .witness_count = world->witness.address != NULL,
+        .is_provisional = !world->is_final,
     };
     return matrix_build(&input);
 }
@@ -280,6 +286,152 @@ static void test_deny_of_a_name_that_does_not_resolve(void **state)
     check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
 }
 
+/* The target's own agent saw the listener, though nobody connected to it. */
+static void test_a_witness_shows_who_listens(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.77", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    world.witness =
+        (struct matrix_witness){.address = "10.0.1.77", .port = 80, .is_listening = true};
+    check(&world, A, B, CELL_DENIED, VERDICT_PASS);
+}
+
+/* A refusal by the target's own kernel: nothing listens there, and it sent a RST. The path is open.
+ */
+static void test_the_targets_own_refusal_is_a_leak(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.77", PHASE_CONNECT, OUTCOME_REFUSED);
+    world.witness = (struct matrix_witness){.address = "10.0.1.77", .port = 80, .has_reset = true};
+    check(&world, A, B, CELL_LEAK, VERDICT_FAIL);
+}
+
+/* Somebody listens, and the task sent no RST: a firewall's refusal. */
+static void test_a_firewalls_refusal_is_a_denial(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.77", PHASE_CONNECT, OUTCOME_REFUSED);
+    world.witness =
+        (struct matrix_witness){.address = "10.0.1.77", .port = 80, .is_listening = true};
+    check(&world, A, B, CELL_DENIED, VERDICT_PASS);
+}
+
+/* It listens, but the task sent RSTs for whatever reason: whose the refusal was is not known. */
+static void test_an_ambiguous_refusal_proves_nothing(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.77", PHASE_CONNECT, OUTCOME_REFUSED);
+    world.witness = (struct matrix_witness){
+        .address = "10.0.1.77", .port = 80, .is_listening = true, .has_reset = true};
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
+/* ---- confirmation ---- */
+
+static void again(struct world *world, enum proto_outcome outcome)
+{
+    world->rows[world->count] = world->rows[world->count - 1];
+    world->rows[world->count].round = 1;
+    world->rows[world->count++].outcome = (uint8_t)outcome;
+}
+
+static void test_a_failure_seen_once_is_no_verdict(void **state)
+{
+    struct world world = make("");
+    struct matrix *matrix;
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    matrix = build(&world);
+    assert_true(matrix->is_incomplete);
+    assert_int_equal(matrix_at(matrix, A, B)->unconfirmed, 1);
+    matrix_free(matrix);
+    check(&world, A, B, CELL_FAIL, VERDICT_INCONCLUSIVE);
+}
+
+static void test_a_confirmed_failure_is_one(void **state)
+{
+    struct world world = make("");
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    again(&world, OUTCOME_TIMEOUT);
+    check(&world, A, B, CELL_FAIL, VERDICT_FAIL);
+}
+
+static void test_a_failure_that_went_away_is_none(void **state)
+{
+    struct world world = make("");
+    struct matrix *matrix;
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    again(&world, OUTCOME_OK);
+    again(&world, OUTCOME_OK);
+    matrix = build(&world);
+    assert_int_equal(matrix_at(matrix, A, B)->tries, 3);
+    assert_int_equal(matrix_at(matrix, A, B)->tries_failed, 1);
+    matrix_free(matrix);
+    check(&world, A, B, CELL_OK, VERDICT_PASS);
+}
+
+/* HTTP 200, but the address is another service's. */
+static void test_a_reused_address_fails(void **state)
+{
+    struct world world = make("");
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_EXCHANGE, OUTCOME_OK);
+    world.rows[world.count - 1].is_reused = true;
+    check(&world, A, B, CELL_FAIL, VERDICT_FAIL);
+}
+
+static void test_an_endpoint_whose_task_left_is_gone(void **state)
+{
+    struct world world = make("");
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_TIMEOUT);
+    again(&world, OUTCOME_TIMEOUT);
+    world.rows[world.count - 2].has_left = world.rows[world.count - 1].has_left = true;
+    check(&world, A, B, CELL_GONE, VERDICT_PASS);
+}
+
+/* Left alone in this run, and nobody else tried: neither green nor red. */
+static void test_what_was_spared_is_unproven(void **state)
+{
+    struct world world = make("");
+
+    (void)state;
+    world.is_final = true;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_CONNECT, OUTCOME_SPARED);
+    add(&world, 1, B, "10.0.1.2", PHASE_EXCHANGE, OUTCOME_OK);
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
 /* ---- Service Connect: a proxy in the task itself takes every connection ---- */
 
 static void test_a_bare_connection_to_the_own_proxy_proves_nothing(void **state)
@@ -367,7 +519,7 @@ static void test_order_does_not_matter(void **state)
     srand(1);
     for (size_t i = world.count - 1; i > 0; i--) {
         size_t j = (size_t)rand() % (i + 1);
-        struct matrix_row row = world.rows[i];
+        struct tries_row row = world.rows[i];
         world.rows[i] = world.rows[j];
         world.rows[j] = row;
     }
@@ -409,6 +561,16 @@ int main(void)
         cmocka_unit_test(test_the_own_proxy_that_is_down_is_no_denial),
         cmocka_unit_test(test_deny_of_what_nobody_saw_listening),
         cmocka_unit_test(test_deny_of_a_name_that_does_not_resolve),
+        cmocka_unit_test(test_a_witness_shows_who_listens),
+        cmocka_unit_test(test_the_targets_own_refusal_is_a_leak),
+        cmocka_unit_test(test_a_firewalls_refusal_is_a_denial),
+        cmocka_unit_test(test_an_ambiguous_refusal_proves_nothing),
+        cmocka_unit_test(test_a_failure_seen_once_is_no_verdict),
+        cmocka_unit_test(test_a_confirmed_failure_is_one),
+        cmocka_unit_test(test_a_failure_that_went_away_is_none),
+        cmocka_unit_test(test_a_reused_address_fails),
+        cmocka_unit_test(test_an_endpoint_whose_task_left_is_gone),
+        cmocka_unit_test(test_what_was_spared_is_unproven),
         cmocka_unit_test(test_nothing_shown_is_not_green),
         cmocka_unit_test(test_order_does_not_matter),
     };

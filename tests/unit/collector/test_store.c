@@ -45,14 +45,23 @@ static struct store *open_store(void)
 static int64_t put_run(struct store *store, int64_t *ret_assignment)
 {
     char scope[] = "{}", live[] = "[2]";
-    struct store_run run = {
-        .trigger = "manual", .created_ms = 1, .deadline_ms = 2, .scope = scope, .live = live};
-    struct store_assignment assignment = {
-        .service = "web", .task = "web.1", .instance = "i1", .zone = "a", .columns = "[0]"};
+    int64_t fleet = store_put_fleet(store, "services: {}", 12);
+    struct store_run run = {.fleet = fleet, .trigger = "manual", .scope = scope, .live = live};
+    struct store_source source = {
+        .service = "web", .task = "web.1", .instance = "i1", .zone = "a", .columns = "[0,1]"};
+    struct store_assignment assignment = {.id = store_first_assignment(store),
+                                          .instance = "i1",
+                                          .kind = "sweep",
+                                          .columns = "[0,1]",
+                                          .message = "{}"};
 
-    run.fleet = store_put_fleet(store, "services: {}", 12);
-    assert_true(run.fleet > 0);
-    assert_int_equal(store_put_run(store, &run, &assignment, 1), 0);
+    assert_int_equal(store_put_run(store, &run, &source, 1), 0);
+    assignment.run = run.id;
+    assignment.source = source.id;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_assignment(store, &assignment), 0);
+    assert_int_equal(store_put_assignment(store, &assignment), 0); /* again: as it was */
+    assert_int_equal(store_commit(store), 0);
     *ret_assignment = assignment.id;
     return run.id;
 }
@@ -69,7 +78,8 @@ static struct proto_probe probe = {.target = 0,
                                    .connect_us = 6,
                                    .tls_us = -1,
                                    .exchange_us = -1,
-                                   .detail = ""};
+                                   .detail = "",
+                                   .late = ""};
 
 static struct proto_report report_of(int64_t assignment, int64_t batch)
 {
@@ -133,7 +143,7 @@ static void test_a_run_does_not_disturb_open_reports(void **state)
     assert_int_equal(store_begin(store), 0);
     assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
     assert_int_equal(store_put_run(store, &other, NULL, 0), -EINPROGRESS);
-    assert_int_equal(store_judge_run(store, &verdict, NULL, 0, NULL, 0), -EINPROGRESS);
+    assert_int_equal(store_judge_run(store, &verdict, NULL, 0, NULL, 0, NULL, 0), -EINPROGRESS);
     assert_int_equal(store_commit(store), 0);
     assert_int_equal(probes_of(store, run), 1);
     assert_int_equal(store_put_run(store, &other, NULL, 0), 0);
@@ -161,10 +171,21 @@ static void test_rollback_leaves_nothing(void **state)
 static void see_assignment(void *ctx, const struct store_assignment *assignment)
 {
     (void)ctx;
-    assert_string_equal(assignment->task, "web.1");
+    assert_string_equal(assignment->instance, "i1");
+    assert_string_equal(assignment->kind, "sweep");
+    assert_string_equal(assignment->message, "{}");
     assert_int_equal(assignment->batches, 2);
     assert_int_equal(assignment->last_batch, 2);
     assert_int_equal(assignment->dropped, 3);
+}
+
+static void see_source(void *ctx, const struct store_source *source)
+{
+    (void)ctx;
+    assert_string_equal(source->task, "web.1");
+    assert_string_equal(source->columns, "[0,1]");
+    assert_string_equal(source->state, "open");
+    assert_int_equal(source->batches, 2);
 }
 
 static void test_everything_survives_a_restart(void **state)
@@ -193,6 +214,8 @@ static void test_everything_survives_a_restart(void **state)
     assert_int_equal(record.verdict, -1);
     assert_string_equal(record.live, "[2]");
     assert_int_equal(store_each_assignment(store, run, see_assignment, NULL), 0);
+    assert_int_equal(store_each_source(store, run, see_source, NULL), 0);
+    assert_true(store_first_assignment(store) > assignment); /* no id is given twice */
     text = store_get_fleet(store, record.fleet, &length);
     assert_string_equal(text, "services: {}");
     mem_free(text);
@@ -213,13 +236,15 @@ static void test_a_verdict_never_changes(void **state)
     int64_t assignment, id = put_run(store, &assignment);
     struct store_run run = {.id = id, .finished_ms = 9, .verdict = 1}, again;
     struct store_cell cell = {0, 0, "{\"a\":1}"};
-    struct store_assignment done = {.id = assignment, .state = "done"};
+    struct store_source done = {.id = 1, .state = "done"};
+    struct store_owner owner = {"10.0.0.1", 0, "{}"};
     int cells = 0;
 
     (void)state;
-    assert_int_equal(store_judge_run(store, &run, &done, 1, &cell, 1), 0);
+    assert_int_equal(store_judge_run(store, &run, &done, 1, &cell, 1, &owner, 1), 0);
     run.verdict = 0;
-    assert_true(store_judge_run(store, &run, &done, 1, &cell, 1) < 0); /* its cells are there */
+    assert_true(store_judge_run(store, &run, &done, 1, &cell, 1, &owner, 1) <
+                0); /* its cells are there */
     assert_int_equal(store_get_run(store, id, &again), 0);
     assert_int_equal(again.verdict, 1);
     assert_int_equal(again.state, RUN_JUDGED);

@@ -53,7 +53,8 @@ static void report(nng_socket client, const char *instance, const struct proto_a
                                 .phase = PHASE_CONNECT,
                                 .outcome = OUTCOME_OK,
                                 .local = "",
-                                .detail = ""};
+                                .detail = "",
+                                .late = ""};
     struct proto_message message = {.type = PROTO_REPORT,
                                     .report = {.instance = instance,
                                                .run = work->run,

@@ -1,0 +1,524 @@
+/* What failed is tried again, while the targets' own agents watch. */
+#include "collector/run_internal.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Of the five places at an endpoint one is left to the watching agent's own check. */
+#define OWN_CHECK 1
+
+/* ---- which agents watch ---- */
+
+static bool holds(const struct agent *agent, const char *address)
+{
+    for (size_t i = 0; i < agent->address_count; i++)
+        if (strcmp(agent->addresses[i], address) == 0)
+            return true;
+    return false;
+}
+
+static void add_column(struct run_watch *watch, uint32_t column)
+{
+    size_t capacity = watch->column_count;
+
+    for (size_t i = 0; i < watch->column_count; i++)
+        if (watch->columns[i] == column)
+            return;
+    mem_grow(&watch->columns, watch->column_count, &capacity, sizeof(*watch->columns));
+    watch->columns[watch->column_count++] = column;
+}
+
+static struct run_watch *find_watch(struct run *run, const char *instance, unsigned round)
+{
+    for (size_t i = 0; i < run->watch_count; i++)
+        if (run->watches[i].round == round && strcmp(run->watches[i].instance, instance) == 0)
+            return &run->watches[i];
+    return NULL;
+}
+
+static void add_watch(struct run *run, const struct agent *agent, unsigned round, uint32_t column)
+{
+    struct run_watch *watch = find_watch(run, agent->instance, round);
+
+    if (!watch && run->watch_count >= 2 * RUN_WATCHES_MAX)
+        return;
+    if (!watch) {
+        mem_grow(&run->watches, run->watch_count, &run->watch_capacity, sizeof(*run->watches));
+        watch = &run->watches[run->watch_count++];
+        *watch = (struct run_watch){
+            .instance = arena_strdup(&run->arena, agent->instance),
+            .service = arena_strdup(&run->arena, agent->service),
+            .task = arena_strdup(&run->arena, agent->task),
+            .round = round,
+        };
+    }
+    add_column(watch, column);
+}
+
+static bool can_watch(const struct agent *agent)
+{
+    return agent_is_live(agent) && ownership_can_witness(agent->mode);
+}
+
+static bool is_column_in_scope(const struct run *run, size_t column)
+{
+    for (size_t s = 0; s < run->fleet->service_count; s++)
+        if (run->plan.scope[s * run->fleet->column_count + column])
+            return true;
+    return false;
+}
+
+void run_open_watches(struct runs *runs, struct run *run, uint64_t now_us)
+{
+    struct agent *agent, *next;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        if (!can_watch(agent))
+            continue;
+        for (size_t c = 0; c < run->fleet->column_count; c++)
+            if (strcmp(fleet_column_service(run->fleet, c)->name, agent->service) == 0 &&
+                is_column_in_scope(run, c))
+                add_watch(run, agent, 0, (uint32_t)c);
+        if (run->watch_count > RUN_SMALL)
+            break;
+    }
+    run->is_small = run->watch_count <= RUN_SMALL;
+    if (!run->is_small)
+        run_drop_watches(runs, run);
+    if (run->watch_count)
+        run->gate_us = now_us + RUN_WATCH_MS * 1000;
+}
+
+/* Those that have the address; where nobody has it, the target's own tasks: whether they are well
+ * says something too. */
+static void watch_for_item(struct runs *runs, struct run *run, const struct run_item *item)
+{
+    const char *service = fleet_column_service(run->fleet, item->column)->name;
+    struct agent *agent, *next;
+    bool is_held = false;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        if (*item->address && can_watch(agent) && holds(agent, item->address)) {
+            add_watch(run, agent, run->round, item->column);
+            is_held = true;
+        }
+    }
+    if (is_held)
+        return;
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        if (can_watch(agent) && strcmp(agent->service, service) == 0)
+            add_watch(run, agent, run->round, item->column);
+    }
+}
+
+void runs_settle(struct runs *runs, const struct run_watch *watch, bool is_unwanted)
+{
+    mem_grow(&runs->settles, runs->settle_count, &runs->settle_capacity, sizeof(*runs->settles));
+    runs->settles[runs->settle_count++] = (struct run_settle){
+        .instance = mem_strdup(watch->instance),
+        .watch = watch->assignment,
+        .is_unwanted = is_unwanted,
+    };
+}
+
+static void settle_round(struct runs *runs, struct run *run, unsigned round)
+{
+    for (size_t i = 0; i < run->watch_count; i++) {
+        struct run_watch *watch = &run->watches[i];
+        bool is_wanted = round > 0 || watch->has_failures;
+        if (watch->round != round || watch->state == WATCH_OVER || watch->state == WATCH_SETTLING)
+            continue;
+        if (watch->assignment)
+            runs_settle(runs, watch, !is_wanted);
+        watch->state = watch->assignment && is_wanted ? WATCH_SETTLING : WATCH_OVER;
+    }
+}
+
+void run_drop_watches(struct runs *runs, struct run *run)
+{
+    for (size_t i = 0; i < run->watch_count; i++) {
+        struct run_watch *watch = &run->watches[i];
+        if (watch->assignment && watch->state != WATCH_OVER && watch->state != WATCH_SETTLING)
+            runs_settle(runs, watch, true);
+        mem_free(watch->columns);
+    }
+    run->watch_count = 0;
+}
+
+bool run_are_watches_on(const struct run *run, unsigned round)
+{
+    for (size_t i = 0; i < run->watch_count; i++)
+        if (run->watches[i].round == round && run->watches[i].state < WATCH_ON)
+            return false;
+    return true;
+}
+
+bool run_has_settled(const struct run *run)
+{
+    for (size_t i = 0; i < run->watch_count; i++)
+        if (run->watches[i].state == WATCH_SETTLING)
+            return false;
+    return true;
+}
+
+/* ---- the watch message ---- */
+
+static int64_t port_of_items(const struct run *run, uint32_t column)
+{
+    for (size_t i = 0; i < run->item_count; i++)
+        if (run->items[i].column == column && run->items[i].port)
+            return run->items[i].port;
+    return 0;
+}
+
+static void fill_watch(const struct runs *runs, const struct run *run,
+                       const struct run_watch *watch, uint64_t now_us,
+                       struct proto_message *message)
+{
+    struct proto_watch *out = &message->watch;
+    const char **peers = arena_alloc(&message->arena, PROTO_PEERS_MAX, sizeof(*peers));
+    int64_t left_ms = run->deadline_us > now_us ? (int64_t)((run->deadline_us - now_us) / 1000) : 0;
+
+    out->run = run->record.id;
+    out->round = watch->round;
+    /* It outlives the deadline a little: the settle comes after it. */
+    out->until_ms = left_ms + RUN_SETTLE_MS;
+    out->targets = arena_alloc(&message->arena, watch->column_count, sizeof(*out->targets));
+    for (size_t i = 0; i < watch->column_count; i++) {
+        struct proto_target *target = &out->targets[out->target_count++];
+        run_fill_target(run, watch->columns[i], SIZE_MAX, target);
+        if (!target->port)
+            target->port = port_of_items(run, watch->columns[i]);
+        out->is_checking |=
+            watch->round > 0 &&
+            strcmp(fleet_column_service(run->fleet, watch->columns[i])->name, watch->service) == 0;
+    }
+    for (size_t i = 0; i < run->source_count; i++) {
+        const struct agent *agent = registry_find(runs->registry, run->sources[i].instance);
+        for (size_t j = 0; agent && j < agent->address_count; j++)
+            if (out->peer_count < PROTO_PEERS_MAX)
+                peers[out->peer_count++] = agent->addresses[j];
+    }
+    out->peers = peers;
+}
+
+static bool has_got(const struct agent *agent, int64_t id)
+{
+    for (size_t i = 0; i < agent->got_count; i++)
+        if (agent->got[i] == id)
+            return true;
+    return false;
+}
+
+bool run_next_watch(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
+                    struct buf *out)
+{
+    for (size_t i = 0; i < run->watch_count; i++) {
+        CLEANUP_MESSAGE struct proto_message message = {.type = PROTO_WATCH};
+        struct run_watch *watch = &run->watches[i];
+        struct run_assignment *assignment;
+        if (strcmp(watch->instance, agent->instance) != 0 || watch->state > WATCH_SENT)
+            continue;
+        if (watch->state == WATCH_SENT) {
+            assignment = run_find_assignment(run, watch->assignment);
+            if (!assignment || !assignment->message || has_got(agent, watch->assignment))
+                continue;
+            buf_append(out, assignment->message, assignment->message_length);
+            return true;
+        }
+        assignment = run_add_assignment(runs, run, WORK_WATCH, watch->instance);
+        assignment->source = SIZE_MAX;
+        assignment->round = watch->round;
+        watch->assignment = assignment->id;
+        watch->state = WATCH_SENT;
+        message.watch.id = assignment->id;
+        fill_watch(runs, run, watch, now_us, &message);
+        run_give(runs, run, assignment, &message, out);
+        return out->length > 0;
+    }
+    return false;
+}
+
+void runs_watching(struct runs *runs, const struct proto_watching *watching)
+{
+    for (size_t i = 0; i < runs->open_count; i++)
+        for (size_t j = 0; j < runs->open[i]->watch_count; j++) {
+            struct run_watch *watch = &runs->open[i]->watches[j];
+            if (watch->assignment == watching->watch && watch->state == WATCH_SENT &&
+                strcmp(watch->instance, watching->instance) == 0)
+                watch->state = WATCH_ON;
+        }
+}
+
+/* ---- what is tried again ---- */
+
+struct wish {
+    const struct run *run;
+    const struct matrix *matrix;
+};
+
+/* Under deny a failure is what is hoped for: it is looked at again where that may prove it. */
+static bool is_wanted(void *ctx, const struct tries *tries)
+{
+    const struct wish *wish = ctx;
+    const struct matrix_cell *cell =
+        matrix_at(wish->matrix, wish->run->sources[tries->source].service, tries->column);
+
+    return cell->expected != EXPECT_DENY || cell->state == CELL_UNPROVEN;
+}
+
+static void add_item(struct run *run, const struct tries_item *item)
+{
+    const struct tries_row *row = item->tries->example;
+
+    mem_grow(&run->items, run->item_count, &run->item_capacity, sizeof(*run->items));
+    run->items[run->item_count++] = (struct run_item){
+        .source = item->source,
+        .column = item->tries->column,
+        .name = row->name,
+        .address = row->address,
+        .port = row->port,
+        .attempts = item->attempts,
+    };
+}
+
+/* Appends the items of a round; how many. */
+static size_t plan_round(struct runs *runs, struct run *run, unsigned round)
+{
+    struct tries_source *sources = run_tries_sources(runs, run);
+    struct wish wish = {run, run_matrix(run)};
+    struct tries_set set = tries_gather(run->rows, run->row_count, sources);
+    struct tries_item *items = NULL;
+    size_t count = tries_plan(&set, sources, run->source_count, round, is_wanted, &wish, &items);
+
+    for (size_t i = 0; i < count; i++)
+        add_item(run, &items[i]);
+    mem_free(items);
+    tries_deinit(&set);
+    matrix_free((struct matrix *)wish.matrix);
+    mem_free(sources);
+    return count;
+}
+
+/* At worst all at one endpoint, four at a time; then what the last ones are held open for. */
+static int64_t confirm_ms(const struct run *run)
+{
+    int64_t longest = 0;
+
+    for (uint32_t c = 0; c < run->fleet->column_count; c++) {
+        int64_t timeout = fleet_column_check(run->fleet, c)->timeout_ms, weight = 0, ms;
+        for (size_t i = 0; i < run->item_count; i++)
+            if (run->items[i].column == c && run->items[i].state == ITEM_TODO)
+                weight += run->items[i].attempts;
+        ms = (weight + 3) / 4 * (timeout + RUN_SPACING_MS) +
+             (timeout > RUN_HOLD_MS ? timeout : RUN_HOLD_MS) + PROTO_DNS_MS + RUN_SLACK_MS;
+        if (weight && ms > longest)
+            longest = ms;
+    }
+    return longest;
+}
+
+static void set_deadline(struct run *run, uint64_t now_us, int64_t ms)
+{
+    run->deadline_us = now_us + (uint64_t)ms * 1000;
+    if (run->deadline_us > run->limit_us)
+        run->deadline_us = run->limit_us;
+}
+
+static void set_state(struct runs *runs, struct run *run, enum run_state state)
+{
+    run->record.state = state;
+    store_set_run_state(runs->store, run->record.id, state);
+}
+
+static void begin_settling(struct runs *runs, struct run *run, uint64_t now_us)
+{
+    for (unsigned round = 0; round <= TRIES_ROUNDS_MAX; round++)
+        settle_round(runs, run, round);
+    set_state(runs, run, RUN_SETTLING);
+    run->gate_us = 0;
+    set_deadline(run, now_us, run_has_settled(run) ? 0 : RUN_SETTLE_MS);
+}
+
+/* A watch that was open from the beginning is wanted where something failed. */
+static void note_failures(struct runs *runs, struct run *run)
+{
+    for (size_t i = 0; i < run->watch_count; i++) {
+        struct run_watch *watch = &run->watches[i];
+        const struct agent *agent = registry_find(runs->registry, watch->instance);
+        for (size_t j = 0; agent && j < run->item_count && !watch->has_failures; j++)
+            watch->has_failures = holds(agent, run->items[j].address);
+    }
+}
+
+void run_begin_confirm(struct runs *runs, struct run *run, uint64_t now_us)
+{
+    struct matrix *matrix;
+
+    for (size_t i = 0; i < run->assignment_count; i++)
+        run_release(runs, run, &run->assignments[i]);
+    run_mark_rows(runs, run);
+    matrix = run_matrix(run);
+    run->provisional = (int)matrix->verdict;
+    matrix_free(matrix);
+    run->round = 1;
+    if (now_us < run->limit_us && plan_round(runs, run, 1)) {
+        log_info("run-confirm", "run=%lld items=%zu provisional=%s", (long long)run->record.id,
+                 run->item_count, verdict_name((enum verdict)run->provisional));
+        note_failures(runs, run);
+        for (size_t i = 0; i < run->item_count; i++)
+            watch_for_item(runs, run, &run->items[i]);
+        settle_round(runs, run, 0);
+        set_state(runs, run, RUN_CONFIRM);
+        set_deadline(run, now_us, confirm_ms(run));
+        if (!run_are_watches_on(run, 1))
+            run->gate_us = now_us + RUN_WATCH_MS * 1000;
+        return;
+    }
+    begin_settling(runs, run, now_us);
+}
+
+void run_end_round(struct runs *runs, struct run *run, uint64_t now_us)
+{
+    bool is_cut = !run_is_round_over(run);
+
+    for (size_t i = 0; i < run->assignment_count; i++)
+        run_release(runs, run, &run->assignments[i]);
+    run_mark_rows(runs, run);
+    for (size_t i = 0; i < run->item_count; i++)
+        if (run->items[i].state < ITEM_DONE)
+            run->items[i].state = ITEM_DROPPED;
+    if (!is_cut && run->round < TRIES_ROUNDS_MAX && now_us < run->limit_us) {
+        run->round++;
+        if (plan_round(runs, run, run->round)) {
+            set_deadline(run, now_us, confirm_ms(run));
+            return;
+        }
+    }
+    begin_settling(runs, run, now_us);
+}
+
+bool run_is_round_over(const struct run *run)
+{
+    for (size_t i = 0; i < run->item_count; i++)
+        if (run->items[i].state < ITEM_DONE)
+            return false;
+    return true;
+}
+
+void run_finish_items(struct run *run, int64_t assignment)
+{
+    for (size_t i = 0; i < run->item_count; i++)
+        if (run->items[i].assignment == assignment && run->items[i].state == ITEM_GIVEN)
+            run->items[i].state = ITEM_DONE;
+}
+
+void run_release_items(struct runs *runs, struct run *run, int64_t assignment)
+{
+    for (size_t i = 0; i < run->item_count; i++) {
+        struct run_item *item = &run->items[i];
+        if (item->assignment != assignment || !item->holds)
+            continue;
+        item->holds = false;
+        if (*item->address)
+            throttle_give_endpoint(&runs->throttle, item->address, item->port, item->weight);
+        else
+            throttle_give(run->places[item->column], item->weight);
+    }
+}
+
+/* ---- handing out ---- */
+
+/* False: the limits do not allow it now. */
+static bool take_item(struct runs *runs, struct run *run, struct run_item *item, uint64_t now_us,
+                      uint64_t *ret_delay_us)
+{
+    const unsigned most = THROTTLE_IN_FLIGHT - OWN_CHECK;
+    struct throttle_wish wish = {
+        .weight = item->attempts < most ? item->attempts : most,
+        .reserve = OWN_CHECK,
+        .starts = item->attempts,
+    };
+    struct throttle_place *place = run->places[item->column];
+
+    item->weight = wish.weight;
+    item->holds = *item->address ? throttle_take_endpoint(&runs->throttle, place, item->address,
+                                                          item->port, &wish, now_us, ret_delay_us)
+                                 : throttle_take(place, &wish, now_us, ret_delay_us);
+    return item->holds;
+}
+
+static void fill_item(const struct run *run, const struct run_item *item, uint64_t delay_us,
+                      struct arena *arena, struct proto_target *target)
+{
+    const char **names = arena_alloc(arena, 1, sizeof(*names));
+    const char **at = arena_alloc(arena, 1, sizeof(*at));
+
+    run_fill_target(run, item->column, run->sources[item->source].service, target);
+    *names = item->name;
+    target->names = names;
+    target->name_count = 1;
+    target->delay_ms = (int64_t)(delay_us / 1000);
+    target->hold_ms = target->timeout_ms > RUN_HOLD_MS ? target->timeout_ms : RUN_HOLD_MS;
+    target->rate_bytes = 0;
+    target->attempts = item->attempts;
+    target->spacing_ms = RUN_SPACING_MS;
+    /* A proxy of the task's own is reached by its name in /etc/hosts, and by nothing else. */
+    if (!*item->address || strncmp(item->address, "127.", 4) == 0)
+        return;
+    *at = arena_printf(arena, strchr(item->address, ':') ? "[%s]:%u" : "%s:%u", item->address,
+                       item->port);
+    target->at = at;
+    target->at_count = 1;
+}
+
+bool run_next_item(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
+                   struct buf *out)
+{
+    CLEANUP_MESSAGE struct proto_message message = {.type = PROTO_ASSIGNMENT};
+    struct run_assignment *assignment = NULL;
+    uint64_t longest_us = 0;
+
+    for (size_t i = 0; i < run->item_count && message.assignment.target_count < PROTO_AT_MAX; i++) {
+        struct run_item *item = &run->items[i];
+        uint64_t delay_us, us;
+        if (item->state != ITEM_TODO ||
+            strcmp(run->sources[item->source].instance, agent->instance) != 0 ||
+            (assignment && assignment->source != item->source) ||
+            !take_item(runs, run, item, now_us, &delay_us))
+            continue;
+        if (!assignment) {
+            assignment = run_add_assignment(runs, run, WORK_CONFIRM, agent->instance);
+            assignment->source = item->source;
+            assignment->round = run->round;
+            assignment->holds = true;
+            message.assignment.targets =
+                arena_alloc(&message.arena, PROTO_AT_MAX, sizeof(struct proto_target));
+        }
+        item->state = ITEM_GIVEN;
+        item->assignment = assignment->id;
+        fill_item(run, item, delay_us, &message.arena,
+                  &message.assignment.targets[message.assignment.target_count++]);
+        /* What is held open longer does no harm: nothing of it waits at the endpoint. */
+        us = delay_us + (uint64_t)fleet_column_check(run->fleet, item->column)->timeout_ms * 1000 +
+             (item->attempts - 1) * RUN_SPACING_MS * 1000ULL;
+        longest_us = us > longest_us ? us : longest_us;
+    }
+    if (!assignment)
+        return false;
+    assignment->release_us = now_us + longest_us + 100000;
+    message.assignment.id = assignment->id;
+    message.assignment.run = run->record.id;
+    message.assignment.round = run->round;
+    message.assignment.deadline_ms =
+        run->deadline_us > now_us ? (int64_t)((run->deadline_us - now_us) / 1000) : 0;
+    run_give(runs, run, assignment, &message, out);
+    return out->length > 0;
+}

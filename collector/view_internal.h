@@ -1,0 +1,23 @@
+/* view_internal: small pieces of JSON that view.c and view_pair.c share. Each begins with a comma.
+ */
+#ifndef COLLECTOR_VIEW_INTERNAL_H
+#define COLLECTOR_VIEW_INTERNAL_H
+
+#include "common/buf.h"
+#include "proto/outcome.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+void view_put_key(struct buf *out, const char *key);
+void view_put_text(struct buf *out, const char *key, const char *value);
+void view_put_int(struct buf *out, const char *key, int64_t value);
+/* Microseconds as milliseconds, or null for what never was. */
+void view_put_ms(struct buf *out, const char *key, int64_t us);
+void view_put_list(struct buf *out, const char *key, const char *const *list, size_t count);
+
+/* Phase, outcome, errno, status and what they say in words; without the comma. */
+void view_put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,
+                            int64_t error, int64_t status);
+
+#endif
