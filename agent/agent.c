@@ -16,7 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECKS_MAX 32 /* of a hello */
+#define CHECKS_MAX   32 /* of a hello */
+#define COUNTERS_MAX (BUDGET_COUNTERS + 1)
 
 /* One assignment under way. */
 struct job {
@@ -81,11 +82,13 @@ static int64_t names_per_second(const struct agent *agent)
     return names ? names : 1;
 }
 
-static size_t list_counters(const struct agent *agent,
-                            struct proto_counter counters[BUDGET_COUNTERS])
+/* What its limits refused, and what its spool had no room for. */
+static size_t list_counters(const struct agent *agent, struct proto_counter counters[COUNTERS_MAX])
 {
     size_t count = 0;
 
+    if (agent->spool.dropped_rows)
+        counters[count++] = (struct proto_counter){"dropped", (int64_t)agent->spool.dropped_rows};
     for (int i = 0; i < BUDGET_COUNTERS; i++)
         if (agent->budget.counters[i])
             counters[count++] = (struct proto_counter){budget_counter_name((enum budget_counter)i),
@@ -136,7 +139,7 @@ static void say_hello(void *ctx)
 
 static void pull(struct agent *agent)
 {
-    struct proto_counter counters[BUDGET_COUNTERS];
+    struct proto_counter counters[COUNTERS_MAX];
     struct proto_message message = {
         .type = PROTO_PULL,
         .pull = {.instance = agent->settings.identity->instance,
@@ -241,7 +244,7 @@ static void on_done(void *ctx)
 {
     struct job *job = ctx;
     struct agent *agent = job->agent;
-    struct proto_counter counters[BUDGET_COUNTERS];
+    struct proto_counter counters[COUNTERS_MAX];
     bool was_full = agent->job_count >= AGENT_SWEEPS_MAX;
 
     spool_close(&job->writer, counters, list_counters(agent, counters));

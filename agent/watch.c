@@ -56,7 +56,6 @@ struct watch {
     const char *unchecked;
     struct metadata_request *request;
     struct buf document; /* of the metadata; empty: none */
-    bool is_settling;
     struct arena arena;
 };
 
@@ -262,18 +261,13 @@ static void ignore_resolution(void *ctx, const struct proto_resolution *row)
     (void)row;
 }
 
-static void finish(struct watch *watch);
-
 static void on_checks_done(void *ctx)
 {
     struct watch *watch = ctx;
 
     watch->sweep = sweep_free(watch->sweep);
     watch->checking++;
-    if (watch->is_settling)
-        finish(watch);
-    else
-        loop_timer_in_ms(watch->settings.env.loop, &watch->next_check, 0);
+    loop_timer_in_ms(watch->settings.env.loop, &watch->next_check, 0);
 }
 
 /* One target of the own check: the given endpoint instead of the names. */
@@ -307,7 +301,7 @@ static void begin_check(void *ctx)
     struct proto_assignment *assignment = &message.assignment;
     struct sweep_sink sink = {watch, ignore_resolution, keep_check, on_checks_done};
 
-    if (watch->checking == CHECK_OVER || watch->is_settling)
+    if (watch->checking == CHECK_OVER)
         return;
     assignment->deadline_ms = wanted->until_ms;
     assignment->targets =
@@ -425,8 +419,6 @@ static void finish(struct watch *watch)
     struct proto_message message = {.type = PROTO_WITNESS};
     struct proto_witness *witness = &message.witness;
 
-    if (watch->sweep || watch->request)
-        return; /* their end comes back here */
     look(watch);
     *witness = (struct proto_witness){
         .instance = watch->settings.instance,
@@ -453,13 +445,14 @@ static void finish(struct watch *watch)
 
 void watch_settle(struct watch *watch)
 {
-    if (watch->is_settling)
-        return;
-    watch->is_settling = true;
     loop_timer_stop(watch->settings.env.loop, &watch->until);
     loop_timer_stop(watch->settings.env.loop, &watch->look);
     loop_timer_stop(watch->settings.env.loop, &watch->next_check);
-    finish(watch);
+    if (watch->sweep) {
+        watch->sweep = sweep_free(watch->sweep);
+        watch->unchecked = "it had no answer yet";
+    }
+    finish(watch); /* the watch may be gone */
 }
 
 static void on_until(void *ctx)
@@ -474,8 +467,6 @@ static void on_metadata(void *ctx, const struct buf *document)
     if (document)
         buf_append(&watch->document, buf_text(document), document->length);
     watch->request = metadata_free(watch->request);
-    if (watch->is_settling)
-        finish(watch);
 }
 
 struct watch *watch_new(const struct watch_settings *settings, struct proto_message *message,

@@ -35,8 +35,8 @@ struct watch *watch_new(const struct watch_settings *settings, struct proto_mess
 struct watch *watch_free(struct watch *watch);
 
 int64_t watch_id(const struct watch *watch);
-/* The run is done with it: the last look, then the witness, as soon as an own check that is under
- * way has ended. */
+/* The run is done with it: the last look, then the witness; an own check that is under way is cut
+ * off. The watch may be gone when this returns. */
 void watch_settle(struct watch *watch);
 
 #endif

@@ -74,8 +74,8 @@ struct matrix_cell {
     uint32_t unconfirmed; /* of these: failed once, and could not be tried again */
     uint32_t tries;       /* attempts in all ... */
     uint32_t tries_failed;
-    uint32_t lossy;                   /* ... and in which something had to be sent again */
-    uint32_t retransmits;             /* how much */
+    uint32_t lossy;                   /* ... and in which packets were lost */
+    uint32_t retransmits;             /* what was sent again */
     uint32_t ours;                    /* endpoints that failed by our own fault */
     uint32_t spared;                  /* endpoints that were left alone */
     uint32_t sources;                 /* tasks that were to probe it */

@@ -75,6 +75,9 @@ bool agent_is_live(const struct agent *agent);
 /* Live, or lost so shortly that it may be on its way back. */
 bool agent_is_expected(const struct agent *agent, uint64_t now_us);
 
+/* Whether its last pull says that it has this assignment. */
+bool agent_has_got(const struct agent *agent, int64_t assignment);
+
 /* Takes over what an agent says of its limits. */
 void agent_set_counters(struct agent *agent, const struct proto_counter *counters, size_t count);
 

@@ -623,6 +623,7 @@ static void drop_items(struct run *run, size_t source)
 
 void runs_agent_gone(struct runs *runs, const struct agent *agent, bool has_departed)
 {
+    runs_forget_settles(runs, agent->instance);
     for (size_t i = 0; i < runs->open_count; i++) {
         struct run *run = runs->open[i];
         forget_instance(runs, run, agent->instance);
@@ -657,6 +658,7 @@ static void take_over(struct runs *runs, struct run *run, size_t index, const st
 
 void runs_agent_replaced(struct runs *runs, const struct agent *old, const struct agent *new)
 {
+    runs_forget_settles(runs, old->instance);
     for (size_t i = 0; i < runs->open_count; i++) {
         struct run *run = runs->open[i];
         size_t next;

@@ -94,6 +94,12 @@ void run_open_watches(struct runs *runs, struct run *run, uint64_t now_us)
         run->gate_us = now_us + RUN_WATCH_MS * 1000;
 }
 
+/* Those of one endpoint lie side by side. */
+static bool is_same_place(const struct run_item *a, const struct run_item *b)
+{
+    return a->column == b->column && strcmp(a->address, b->address) == 0;
+}
+
 /* Those that have the address; where nobody has it, the target's own tasks: whether they are well
  * says something too. */
 static void watch_for_item(struct runs *runs, struct run *run, const struct run_item *item)
@@ -126,6 +132,19 @@ void runs_settle(struct runs *runs, const struct run_watch *watch, bool is_unwan
         .watch = watch->assignment,
         .is_unwanted = is_unwanted,
     };
+}
+
+void runs_forget_settles(struct runs *runs, const char *instance)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < runs->settle_count; i++) {
+        if (strcmp(runs->settles[i].instance, instance) != 0)
+            runs->settles[kept++] = runs->settles[i];
+        else
+            mem_free(runs->settles[i].instance);
+    }
+    runs->settle_count = kept;
 }
 
 static void settle_round(struct runs *runs, struct run *run, unsigned round)
@@ -209,14 +228,6 @@ static void fill_watch(const struct runs *runs, const struct run *run,
     out->peers = peers;
 }
 
-static bool has_got(const struct agent *agent, int64_t id)
-{
-    for (size_t i = 0; i < agent->got_count; i++)
-        if (agent->got[i] == id)
-            return true;
-    return false;
-}
-
 bool run_next_watch(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
                     struct buf *out)
 {
@@ -228,7 +239,7 @@ bool run_next_watch(struct runs *runs, struct run *run, const struct agent *agen
             continue;
         if (watch->state == WATCH_SENT) {
             assignment = run_find_assignment(run, watch->assignment);
-            if (!assignment || !assignment->message || has_got(agent, watch->assignment))
+            if (!assignment || !assignment->message || agent_has_got(agent, watch->assignment))
                 continue;
             buf_append(out, assignment->message, assignment->message_length);
             return true;
@@ -374,7 +385,8 @@ void run_begin_confirm(struct runs *runs, struct run *run, uint64_t now_us)
                  run->item_count, verdict_name((enum verdict)run->provisional));
         note_failures(runs, run);
         for (size_t i = 0; i < run->item_count; i++)
-            watch_for_item(runs, run, &run->items[i]);
+            if (i == 0 || !is_same_place(&run->items[i - 1], &run->items[i]))
+                watch_for_item(runs, run, &run->items[i]);
         settle_round(runs, run, 0);
         set_state(runs, run, RUN_CONFIRM);
         set_deadline(run, now_us, confirm_ms(run));

@@ -53,6 +53,7 @@ void run_release_items(struct runs *runs, struct run *run, int64_t assignment);
 /* All watches of a run that ends: whoever is still watching is told. */
 void run_drop_watches(struct runs *runs, struct run *run);
 void runs_settle(struct runs *runs, const struct run_watch *watch, bool is_unwanted);
+void runs_forget_settles(struct runs *runs, const char *instance);
 
 /* ---- run_work.c ---- */
 

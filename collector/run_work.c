@@ -310,14 +310,6 @@ static bool next_columns(struct runs *runs, struct run *run, const struct agent 
 
 /* ---- what was given and did not arrive ---- */
 
-static bool has_got(const struct agent *agent, int64_t id)
-{
-    for (size_t i = 0; i < agent->got_count; i++)
-        if (agent->got[i] == id)
-            return true;
-    return false;
-}
-
 static bool resend(struct run *run, const struct agent *agent, struct buf *out)
 {
     for (size_t i = run_first_of_agent(run, agent->instance); i != SIZE_MAX;
@@ -325,7 +317,7 @@ static bool resend(struct run *run, const struct agent *agent, struct buf *out)
         struct run_source *source = &run->sources[i];
         struct run_assignment *assignment =
             source->unreceived ? run_find_assignment(run, source->unreceived) : NULL;
-        if (assignment && assignment->message && !has_got(agent, assignment->id)) {
+        if (assignment && assignment->message && !agent_has_got(agent, assignment->id)) {
             buf_append(out, assignment->message, assignment->message_length);
             return true;
         }

@@ -133,6 +133,18 @@ static const struct tries_row *example_of(const struct tries *tries)
     return tries->rows[tries->count - 1];
 }
 
+/* A connection attempt without an answer, where others got through: its packets are lost. */
+static void count_unheard(struct tries *tries)
+{
+    for (size_t i = 0; i < tries->count && tries->passed; i++) {
+        const struct tries_row *row = tries->rows[i];
+        if (row->outcome != OUTCOME_TIMEOUT || has_heard(row))
+            continue;
+        tries->lossy++;
+        tries->retransmits += row->retransmits;
+    }
+}
+
 static void judge(struct tries *tries, const struct tries_source *sources)
 {
     struct tally tally = {0};
@@ -141,6 +153,7 @@ static void judge(struct tries *tries, const struct tries_source *sources)
     tries->is_hung = true;
     for (size_t i = 0; i < tries->count; i++)
         count_row(tries, &tally, tries->rows[i]);
+    count_unheard(tries);
     counted = (size_t)tries->passed + tries->failed;
     tries->is_hung &= tries->failed > 0;
     tries->is_undecided =

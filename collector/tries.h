@@ -62,7 +62,8 @@ struct tries {
     bool has_confirmed;      /* there are attempts of a confirmation */
     bool is_hung;            /* its failures are connections that were never answered */
     uint16_t passed, failed; /* attempts that count; a time-out of the sweep among the failed */
-    uint16_t lossy;          /* attempts in which something had to be sent again */
+    uint16_t lossy; /* attempts in which something was lost: sent again, or never answered while
+                       others were */
     uint32_t retransmits;
     const struct tries_row *example; /* of the verdict: the last failure, or the last attempt */
 };

@@ -62,6 +62,33 @@ class Standin:
                    "targets": [target_row(index, target) for index, target in enumerate(targets)]})
         return self.assignments
 
+    def watch(self, targets, until_ms, peers=(), checking=True):
+        """Has the agent watch its own task; the watch's id, once it is on."""
+        self.assignments += 1
+        number = self.assignments
+        self.send({"v": 1, "type": "watch", "id": number, "run": 1, "round": 1, "until_ms": until_ms,
+                   "targets": [target_row(index, target) for index, target in enumerate(targets)],
+                   "checking": checking, "peers": list(peers)})
+        self.wait(lambda messages: any(message["type"] == "watching" and message["watch"] == number
+                                       for message in messages))
+        return number
+
+    def settle(self, watch, unwanted=False):
+        self.send({"v": 1, "type": "settle", "watch": watch, "unwanted": unwanted})
+
+    def witness(self, watch, seconds=20):
+        """What the agent saw; rows by their columns' names."""
+        def mine(message):
+            return message["type"] == "witness" and message["assignment"] == watch
+        self.wait(lambda messages: any(map(mine, messages)), seconds)
+        with self.changed:
+            message = next(message for _, message in self.messages if mine(message))
+        return {**message, "counters": dict(message.get("counters", [])),
+                "listeners": named(LISTENER, message.get("listeners", [])),
+                "arrivals": named(ARRIVAL, message.get("arrivals", [])),
+                "checks": named(PROBE, message.get("checks", [])),
+                "containers": named(CONTAINER, message.get("containers", []))}
+
     def report(self, assignment, seconds=30):
         """Waits until the assignment is done; its rows, and when the last batch came."""
         def mine(message):
@@ -76,13 +103,18 @@ class Standin:
 
 
 TARGET = ("check", "record", "names", "port", "timeout", "sibling", "path", "status", "tls", "unverified", "server",
-          "alpn", "method", "host", "match", "send", "health", "rate_bytes")
+          "alpn", "method", "host", "match", "send", "health", "rate_bytes", "at", "spare", "delay", "samples", "attempts",
+          "spacing", "hold")
 DEFAULTS = {"check": "tcp", "record": "A", "port": 80, "timeout": 1000, "sibling": False, "path": "/",
-            "status": "200-299", "tls": False, "unverified": False, "rate_bytes": 0}
+            "status": "200-299", "tls": False, "unverified": False, "rate_bytes": 0, "at": [], "spare": [], "delay": 0,
+            "samples": 0, "attempts": 0, "spacing": 0, "hold": 0}
 PROBE = ("target", "name", "address", "port", "phase", "outcome", "error", "local", "resolve_us", "connect_us",
          "tls_us", "exchange_us", "status", "detail", "via", "bytes_out", "bytes_in", "retransmits", "rtt_us", "mss",
          "pmtu", "icmp_type", "icmp_code", "icmp_from", "rate", "tls_version", "alpn", "resumed", "verify",
-         "valid_days", "chain")
+         "valid_days", "chain", "attempt", "late", "late_us", "held")
+LISTENER = ("address", "port", "backlog", "queue", "first", "most")
+ARRIVAL = ("remote", "local", "state", "first_ms", "last_ms", "half_open_before")
+CONTAINER = ("name", "status", "health", "started", "age_s")
 RESOLUTION = ("name", "type", "outcome", "rcode", "ttl_s", "time_us", "resolver", "answers", "asked", "chain", "tries",
               "truncated", "tcp", "superseded", "reference")
 

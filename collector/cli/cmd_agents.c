@@ -9,21 +9,36 @@
 #include <stdio.h>
 #include <string.h>
 
-static void add_age(struct table *table, int64_t ms)
+#define AGE_MAX 32
+
+static const char *age_text(int64_t ms, char out[AGE_MAX])
 {
     int64_t seconds = ms / 1000;
 
     if (seconds < 120)
-        table_add(table, PLAIN, "%llds", (long long)seconds);
+        snprintf(out, AGE_MAX, "%llds", (long long)seconds);
     else if (seconds < 7200)
-        table_add(table, PLAIN, "%lldm", (long long)(seconds / 60));
+        snprintf(out, AGE_MAX, "%lldm", (long long)(seconds / 60));
     else if (seconds < 172800)
-        table_add(table, PLAIN, "%lldh", (long long)(seconds / 3600));
+        snprintf(out, AGE_MAX, "%lldh", (long long)(seconds / 3600));
     else
-        table_add(table, PLAIN, "%lldd", (long long)(seconds / 86400));
+        snprintf(out, AGE_MAX, "%lldd", (long long)(seconds / 86400));
+    return out;
 }
 
-/* What its own limits refused, of all assignments so far; waiting is no refusal. */
+static void add_link(struct table *table, const cJSON *agent)
+{
+    const char *state = json_string(agent, "state", "?");
+    char age[AGE_MAX];
+
+    if (strcmp(state, "lost") == 0)
+        table_add(table, YELLOW, "lost %s",
+                  age_text(json_int(agent, "link_age", 0, INT64_MAX / 2, 0), age));
+    else
+        table_add(table, GREEN, "%s", state);
+}
+
+/* What its own limits refused, and rows that its spool had no room for; waiting is neither. */
 static void add_refusals(struct table *table, const cJSON *agent)
 {
     const cJSON *limit, *limits = cJSON_GetObjectItemCaseSensitive(agent, "limits");
@@ -43,17 +58,16 @@ static void add_refusals(struct table *table, const cJSON *agent)
 static void add_agent(struct table *table, const cJSON *agent)
 {
     const cJSON *addresses = cJSON_GetObjectItemCaseSensitive(agent, "addresses");
-    const char *state = json_string(agent, "state", "?");
     bool is_known = json_bool(agent, "known", false);
-    bool is_live = strcmp(state, "live") == 0;
+    char age[AGE_MAX];
     const cJSON *first = cJSON_GetArrayItem(addresses, 0);
 
     table_add(table, is_known ? PLAIN : YELLOW, "%s%s", json_string(agent, "service", "?"),
               is_known ? "" : " (not in the fleet)");
     table_add(table, PLAIN, "%s", json_string(agent, "task", "?"));
     table_add(table, PLAIN, "%s", json_string(agent, "zone", ""));
-    table_add(table, is_live ? GREEN : YELLOW, "%s", state);
-    add_age(table, json_int(agent, "age", 0, INT64_MAX / 2, 0));
+    add_link(table, agent);
+    table_add(table, PLAIN, "%s", age_text(json_int(agent, "age", 0, INT64_MAX / 2, 0), age));
     table_add(table, PLAIN, "%s", json_string(agent, "version", "?"));
     add_refusals(table, agent);
     table_add(table, PLAIN, "%s", cJSON_IsString(first) ? first->valuestring : "");

@@ -25,18 +25,21 @@ static const struct {
      "  unproven     neither shown\n"
      "  no-data      nobody probed it\n"
      "  probe-error  canreach's own fault\n"
-     "  gone         the source left during the run\n"
+     "  gone         the source, or the endpoint's task, left during the run\n"
      "  skipped      only address families that the source does not have\n"
      "  not-probed   left out by --from and --to\n"
      "  n/a          a service with one task, seen from itself\n"},
-    {"why",
-     "Shows one pair: what each task of SOURCE resolved, each endpoint it tried, how far it got\n"
-     "and what it saw: DNS answers and who gave them, ICMP errors and who sent them, retransmits,\n"
-     "certificates, the server's own words.\n\n"
-     "  --run RUN                  of this run [last]\n"},
+    {"why", "Shows one pair. First each endpoint from both ends: what the tasks of SOURCE saw, and "
+            "what the\n"
+            "target's own agent saw meanwhile: whose the address is, who listens, accept queues,\n"
+            "connections that arrived, RSTs, its own check. Then what each task resolved, and each "
+            "attempt:\n"
+            "how far it got, ICMP errors and who sent them, retransmits, certificates, the "
+            "server's words.\n\n"
+            "  --run RUN                  of this run [last]\n"},
     {"agents",
-     "Lists the agents: link (live or lost), age, version, how often their own limits refused\n"
-     "something (with -o json: which), address.\n"},
+     "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
+     "limits refused or dropped something (with -o json: which), address.\n"},
     {"services", "Lists the fleet's services: agents, checks, record type, discovery names.\n"},
     {"runs",
      "Lists earlier runs, the newest first. With an id: the tasks that took part, and which were\n"

@@ -175,7 +175,7 @@ static void print_loss(const cJSON *cell)
     const cJSON *loss = cJSON_GetObjectItemCaseSensitive(cell, "loss");
 
     if (has_loss(cell) && strcmp(json_string(cell, "expected", ""), "deny") != 0)
-        printf("    packets lost: something had to be sent again in %lld of %lld attempts\n",
+        printf("    packets lost: in %lld of %lld attempts\n",
                (long long)json_int(loss, "lossy", 0, INT32_MAX, 0),
                (long long)json_int(loss, "tries", 0, INT32_MAX, 0));
 }

@@ -215,8 +215,7 @@ static void print_tries(const cJSON *cell)
                (long long)json_int(tries, "failed", 0, INT32_MAX, 0),
                (long long)json_int(tries, "total", 0, INT32_MAX, 0));
     if (cJSON_IsObject(loss))
-        printf("  packets are lost: in %lld of %lld attempts something had to be sent again "
-               "(%lld times)\n",
+        printf("  packets lost: in %lld of %lld attempts; %lld sent again\n",
                (long long)json_int(loss, "lossy", 0, INT32_MAX, 0),
                (long long)json_int(loss, "tries", 0, INT32_MAX, 0),
                (long long)json_int(loss, "retransmits", 0, INT32_MAX, 0));

@@ -51,6 +51,12 @@ EXPORTER = """modules:
   tcp: { prober: tcp, timeout: 2s }
   http: { prober: http, timeout: 2s }
 """
+LINGER = """import socket, sys
+for _ in range(int(sys.argv[2])):
+    with socket.create_connection((sys.argv[1], 8080)) as client:
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
+"""
 REQUESTS = """import sys, requests
 for _ in range(int(sys.argv[2])):
     assert requests.get(sys.argv[1], timeout=2).status_code == 200
@@ -80,6 +86,7 @@ class Bench:
         self.write("nginx.conf", NGINX.format(folder=folder, here=HERE))
         self.write("unbound.conf", UNBOUND.format(here=HERE))
         self.write("fetch.py", REQUESTS)
+        self.write("linger.py", LINGER)
         self.write("exporter.yml", EXPORTER)
         self.start(pinned(0, "nginx", "-e", self.path("log"), "-c", self.path("nginx.conf")))
         self.start(pinned(0, "unbound", "-c", self.path("unbound.conf")))
@@ -223,6 +230,27 @@ class Bench:
         show("agent_ticks_idle", used, "ticks/60s", used, "<=1", used <= 1)
         agent.terminate()
 
+    def watch_cpu(self):
+        """CPU of an agent that watches its task, own checks included; and where the task has many sockets."""
+        self.watch_for("watch_cpu", 10)
+        sockets = 20000
+        run("/usr/bin/python3", self.path("linger.py"), HERE, str(sockets))
+        self.watch_for(f"watch_cpu_{sockets}_sockets", 10)
+
+    def watch_for(self, name, seconds):
+        agent = self.start_agent_plain()
+        self.standin.wait(lambda messages: any(message["type"] == "hello" and message["service"] == "idle"
+                                               for message in messages))
+        time.sleep(1)
+        before = cpu_ns(agent.pid)
+        watch = self.standin.watch([{"names": [HERE], "port": 8080, "check": "http"}], seconds * 1000, [HERE])
+        witness = self.standin.witness(watch, seconds + 10)
+        share = (cpu_ns(agent.pid) - before) / (seconds * 1e9) * 100
+        assert witness["looks"] > 2, witness
+        show(name, share, "% of a core", share / 1, "<=1 %", share <= 1)
+        agent.terminate()
+        agent.wait()
+
     def agent_rss_busy(self):
         agent = self.start_agent_plain()
         self.standin.wait(lambda messages: any(message["type"] == "hello" and message["service"] == "idle"
@@ -314,7 +342,7 @@ def show_peer(name, ns, ours_ns):
 
 
 FIGURES = ("tcp_probe_cpu", "http_probe_cpu", "tls_probe_cpu", "dns_resolve_cpu", "blackhole_wall", "agent_rss_idle",
-           "agent_ticks_idle", "agent_rss_busy")
+           "agent_ticks_idle", "agent_rss_busy", "watch_cpu")
 
 
 def main():

@@ -2,7 +2,7 @@
  *
  *   standin URL
  *
- * Answers hello with welcome, report with ack and leaving with idle; prints every message that
+ * Answers hello with welcome, report, witness and watching with ack, leaving with idle; prints every message that
  * comes, a line each, behind the microseconds of the monotonic clock. Each line of its input is a
  * message that answers the newest pull, again and again if need be: an honest assignment, or what a
  * hostile collector would send. Ends with its input.
@@ -78,6 +78,14 @@ static void take(const char *header, size_t header_length, const char *data, siz
         reply.ack = (struct proto_ack){.assignment = message.report.assignment,
                                        .batch = message.report.batch,
                                        .status = "stored"};
+    } else if (message.type == PROTO_WITNESS) {
+        reply.type = PROTO_ACK;
+        reply.ack = (struct proto_ack){.assignment = message.witness.assignment,
+                                       .batch = message.witness.batch,
+                                       .status = "stored"};
+    } else if (message.type == PROTO_WATCHING) {
+        reply.type = PROTO_ACK;
+        reply.ack = (struct proto_ack){.assignment = message.watching.watch, .status = "watching"};
     }
     answer_message(header, header_length, &reply);
 }
