@@ -123,7 +123,7 @@ static int take_datagram(struct listing *listing, const char *data, size_t lengt
             return 0;
         if (header->nlmsg_type == NLMSG_ERROR)
             return -EPROTO;
-        if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+        if (header->nlmsg_type == TCPDIAG_GETSOCK &&
             header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
             take_diag(listing, NLMSG_DATA(header));
     }
@@ -137,19 +137,19 @@ static uint32_t dump_states(uint32_t states)
     return states >> KERNEL_HALF_OPEN & 1 ? states | 1U << NEW_SYN_RECV : states;
 }
 
-static int dump_family(struct sockets *sockets, uint8_t family, struct listing *listing)
+/* The older form of the request: it alone lists IPv4 and IPv6 in one walk through the kernel's
+ * table of connections, which is as large as the host is, however few sockets the task has. */
+static int dump(struct sockets *sockets, struct listing *listing)
 {
     _Alignas(struct nlmsghdr) static char data[32768];
     struct {
         struct nlmsghdr header;
-        struct inet_diag_req_v2 request;
+        struct inet_diag_req request;
     } message = {
         .header = {.nlmsg_len = sizeof(message),
-                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                   .nlmsg_type = TCPDIAG_GETSOCK,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = family,
-                    .sdiag_protocol = IPPROTO_TCP,
-                    .idiag_states = dump_states(listing->states),
+        .request = {.idiag_states = dump_states(listing->states),
                     .id.idiag_sport = htons(listing->port)},
     };
     int r = 1;
@@ -236,9 +236,7 @@ int sockets_each(struct sockets *sockets, uint32_t states, uint16_t port, socket
     int r = -ENOSYS;
 
     if (sockets->netlink >= 0) {
-        r = dump_family(sockets, AF_INET, &listing);
-        if (r == 0 && dump_family(sockets, AF_INET6, &listing) < 0)
-            r = 0; /* no IPv6 here */
+        r = dump(sockets, &listing);
         if (r < 0) {
             /* A kernel without inet_diag, or a stranger's answer: from now on the other way. */
             close(sockets->netlink);

@@ -105,6 +105,24 @@ static void see_listener(void *ctx, const struct sockets_entry *entry)
         listener->most = entry->queue;
 }
 
+static bool is_watched(const struct proto_watch *watch, uint16_t port)
+{
+    for (size_t i = 0; i < watch->target_count; i++)
+        if (watch->targets[i].port == port)
+            return true;
+    return false;
+}
+
+/* One walk through the kernel's table, however many ports: with one, the kernel leaves out the rest
+ * (most tasks have one). */
+static uint16_t only_port(const struct proto_watch *watch)
+{
+    for (size_t i = 1; i < watch->target_count; i++)
+        if (watch->targets[i].port != watch->targets[0].port)
+            return 0;
+    return watch->target_count ? (uint16_t)watch->targets[0].port : 0;
+}
+
 static bool is_peer(const struct watch *watch, const union kernel_address *remote)
 {
     char text[KERNEL_TEXT_MAX];
@@ -122,6 +140,8 @@ static void see_connection(void *ctx, const struct sockets_entry *entry)
     struct arrival *arrival = NULL;
     uint64_t now_us = clock_mono_us();
 
+    if (!is_watched(&watch->message.watch, kernel_address_port(&entry->local)))
+        return;
     if (!is_peer(watch, &entry->remote)) {
         watch->strangers_now += entry->state == KERNEL_HALF_OPEN;
         return;
@@ -145,14 +165,6 @@ static void see_connection(void *ctx, const struct sockets_entry *entry)
     arrival->last_us = now_us;
 }
 
-static bool is_first_with_port(const struct proto_watch *watch, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (watch->targets[i].port == watch->targets[index].port)
-            return false;
-    return watch->targets[index].port > 0;
-}
-
 static uint64_t cpu_us(void)
 {
     struct timespec time;
@@ -168,10 +180,8 @@ static void look(struct watch *watch)
 
     watch->strangers_now = 0;
     sockets_each(watch->sockets, 1U << KERNEL_LISTEN, 0, see_listener, watch);
-    for (size_t i = 0; i < wanted->target_count; i++)
-        if (is_first_with_port(wanted, i))
-            sockets_each(watch->sockets, ARRIVED, (uint16_t)wanted->targets[i].port, see_connection,
-                         watch);
+    if (wanted->target_count)
+        sockets_each(watch->sockets, ARRIVED, only_port(wanted), see_connection, watch);
     if (watch->strangers_now > watch->strangers)
         watch->strangers = watch->strangers_now;
     watch->looks++;

@@ -135,8 +135,11 @@ static char *numbers_json(const uint32_t *numbers, size_t count)
     CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
 
     buf_putc(&out, '[');
-    for (size_t i = 0; i < count; i++)
-        buf_printf(&out, "%s%u", i ? "," : "", numbers[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_putc(&out, ',');
+        buf_put_int(&out, numbers[i]);
+    }
     buf_putc(&out, ']');
     return mem_strdup(buf_text(&out));
 }

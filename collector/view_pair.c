@@ -423,6 +423,19 @@ static void put_witness(void *ctx, const char *service, const char *task,
     buf_putc(out, '}');
 }
 
+/* Whether any of the target's agents, as they are now, can see what comes to its addresses. */
+static bool can_be_witnessed(const struct runs *runs, const struct fleet_service *target)
+{
+    struct agent *agent, *next;
+
+    HASH_ITER(hh, runs->registry->agents, agent, next)
+    {
+        if (strcmp(agent->service, target->name) == 0 && ownership_can_witness(agent->mode))
+            return true;
+    }
+    return false;
+}
+
 static void put_pair(const struct runs *runs, const struct store_run *record,
                      const struct fleet *fleet, size_t source, size_t column, struct buf *out)
 {
@@ -442,6 +455,7 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
     put_pair_cell(runs, record, run, source, column, out);
     view_put_list(out, "names", pair.target->names, pair.target->name_count);
     view_put_text(out, "agents", pair.target->has_agents ? "expected" : "none");
+    view_put_text(out, "witness", can_be_witnessed(runs, pair.target) ? "possible" : "unavailable");
     buf_puts(out, ",\"probes\":[");
     store_each_probe(runs->store, record->id, (int64_t)column, put_probe, &pair);
     buf_puts(out, "],\"resolutions\":[");

@@ -172,6 +172,9 @@ static void say_owner(const struct view *view, struct lines *lines)
         say(lines, "nobody: every expected task is known, none has this address");
     else if (strcmp(json_string(view->document, "agents", ""), "none") == 0)
         say(lines, "not known: the target has no agents");
+    else if (strcmp(json_string(view->document, "witness", ""), "unavailable") == 0)
+        say(lines, "no witness: the target has no agent now that sees its own addresses (bridge "
+                   "mode, or none at all)");
     else
         say(lines, "no known task has this address (NAT, a load balancer, a task without agent, "
                    "or nobody)");

@@ -33,7 +33,8 @@ class Churn(FleetTest):
     def wait_for_state(self, state, seconds=10):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            run = json.loads(self.fleet.canreach("matrix", "-o", "json").stdout)["run"]
+            result = self.fleet.canreach("matrix", "-o", "json")
+            run = json.loads(result.stdout)["run"] if result.stdout else {"state": result.stderr}
             if run["state"] == state:
                 return run
             time.sleep(0.05)

@@ -102,6 +102,21 @@ class Limits(FleetTest):
         self.assertEqual((status, states(document, "fail", "partial", "unproven")), (0, {}))
 
 
+class Large(unittest.TestCase):
+    def test_a_healthy_large_run_costs_no_watch(self):
+        fleet = Fleet(TEN)  # twenty tasks
+        self.addCleanup(fleet.down)
+        status, document = fleet.run()
+        self.assertEqual((status, states(document)), (0, {}))
+        self.assertRegex(fleet.log("collector"), r"event=run-planned run=1 .* watches=0 ")
+        # Only what failed is watched: both tasks of s1, from whichever side it failed.
+        fleet.fault("drop", "s0", "s1")
+        fleet.run()
+        document = json.loads(fleet.canreach("why", "-o", "json", "s0", "s1").stdout)
+        self.assertEqual({(witness["task"], witness["round"]) for witness in document["witnesses"]},
+                         {("s1.1", 1), ("s1.2", 1)})
+
+
 class Loss(unittest.TestCase):
     def setUp(self):
         self.fleet = Fleet(TEN.replace("s5: {}, s6: {}, s7: {}, s8: {}, s9: {}", "").replace("s4: {}, ", "s4: {}"))

@@ -73,6 +73,31 @@ static void test_an_empty_assignment_still_says_done(void **state)
     spool_deinit(&spool);
 }
 
+/* A witness stands among the batches, and is kept as they are. */
+static void test_a_witness(void **state)
+{
+    struct spool spool;
+    struct proto_message message = {
+        .type = PROTO_WITNESS,
+        .witness = {.instance = "inst", .run = 5, .assignment = 11, .batch = 1, .source = "proc"}};
+    CLEANUP_MESSAGE struct proto_message out;
+
+    (void)state;
+    spool_init(&spool, "inst");
+    spool_add(&spool, &message);
+    decode(spool_next(&spool, 0), &out);
+    assert_int_equal(out.type, PROTO_WITNESS);
+    assert_string_equal(out.witness.source, "proc");
+    assert_true(spool_acknowledge(&spool, 11, 1));
+    assert_true(spool_is_empty(&spool));
+    spool.bytes = SPOOL_BYTES_MAX;
+    spool_add(&spool, &message);
+    assert_true(spool_is_empty(&spool));
+    assert_int_equal(spool.dropped_rows, 1);
+    spool.bytes = 0;
+    spool_deinit(&spool);
+}
+
 static void test_kept_until_acknowledged(void **state)
 {
     struct spool spool;
@@ -169,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_an_empty_assignment_still_says_done),
+        cmocka_unit_test(test_a_witness),
         cmocka_unit_test(test_kept_until_acknowledged),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_longest_row),

@@ -126,6 +126,10 @@ static void fill_report(struct proto_report *report, struct proto_probe *probe,
         .tls_us = -1,
         .exchange_us = -1,
         .detail = "",
+        .attempt = 2,
+        .late = "unreachable",
+        .late_us = 3060000,
+        .is_held = true,
     };
     *resolution = (struct proto_resolution){
         .name = "api.shop.local",
@@ -154,6 +158,10 @@ static void fill_report(struct proto_report *report, struct proto_probe *probe,
 
 static void check_report(const struct proto_report *report)
 {
+    assert_int_equal(report->probes[0].attempt, 2);
+    assert_string_equal(report->probes[0].late, "unreachable");
+    assert_int_equal(report->probes[0].late_us, 3060000);
+    assert_true(report->probes[0].is_held);
     assert_int_equal(report->batch, 3);
     assert_true(report->is_last);
     assert_int_equal(report->dropped, 4);
@@ -185,6 +193,105 @@ static void test_report(void **state)
     assert_int_equal(proto_encode_report(&in.report, &resolutions, &probes, &text), 0);
     assert_int_equal(proto_decode(buf_text(&text), text.length, &again, NULL), 0);
     check_report(&again.report);
+}
+
+static void test_watch(void **state)
+{
+    const char *names[] = {"api.shop.local"}, *peers[] = {"10.0.0.9", "fd00::9"};
+    struct proto_target target = {.id = 3,
+                                  .check = "http",
+                                  .record = "A",
+                                  .names = names,
+                                  .name_count = 1,
+                                  .port = 8080,
+                                  .timeout_ms = 1000};
+    struct proto_message in = {.type = PROTO_WATCH,
+                               .watch = {.id = 7,
+                                         .run = 2,
+                                         .round = 1,
+                                         .until_ms = 5000,
+                                         .targets = &target,
+                                         .target_count = 1,
+                                         .is_checking = true,
+                                         .peers = peers,
+                                         .peer_count = 2}};
+    CLEANUP_MESSAGE struct proto_message out;
+
+    (void)state;
+    round_trip(&in, &out);
+    assert_int_equal(out.watch.id, 7);
+    assert_int_equal(out.watch.until_ms, 5000);
+    assert_true(out.watch.is_checking);
+    assert_int_equal(out.watch.targets[0].port, 8080);
+    assert_int_equal(out.watch.targets[0].at_count, 0);
+    assert_string_equal(out.watch.peers[1], "fd00::9");
+}
+
+/* As long as it may be, it still fits into a message. */
+static void test_the_longest_witness(void **state)
+{
+    static struct proto_listener listeners[PROTO_SEEN_MAX];
+    static struct proto_arrival arrivals[PROTO_SEEN_MAX];
+    struct proto_counter counters[] = {{"OutRsts", 4}};
+    struct proto_container container = {"app", "RUNNING", "HEALTHY", "2026-01-02T03:04:05Z", 9};
+    struct proto_message in = {.type = PROTO_WITNESS,
+                               .witness = {.instance = "00ff",
+                                           .run = 2,
+                                           .assignment = 7,
+                                           .batch = 1,
+                                           .round = 1,
+                                           .span_ms = 4600,
+                                           .looks = 47,
+                                           .source = "sock_diag",
+                                           .listeners = listeners,
+                                           .listener_count = PROTO_SEEN_MAX,
+                                           .arrivals = arrivals,
+                                           .arrival_count = PROTO_SEEN_MAX,
+                                           .strangers = 3,
+                                           .counters = counters,
+                                           .counter_count = 1,
+                                           .unchecked = "connections wait in its accept queue",
+                                           .containers = &container,
+                                           .container_count = 1}};
+    CLEANUP_MESSAGE struct proto_message out;
+
+    (void)state;
+    for (size_t i = 0; i < PROTO_SEEN_MAX; i++) {
+        listeners[i] = (struct proto_listener){"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+                                               65535,
+                                               UINT32_MAX,
+                                               UINT32_MAX,
+                                               UINT32_MAX,
+                                               UINT32_MAX};
+        arrivals[i] = (struct proto_arrival){"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+                                             "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535",
+                                             "established",
+                                             86400000,
+                                             86400000,
+                                             true};
+    }
+    round_trip(&in, &out);
+    assert_int_equal(out.witness.listener_count, PROTO_SEEN_MAX);
+    assert_int_equal(out.witness.listeners[255].backlog, UINT32_MAX);
+    assert_string_equal(out.witness.arrivals[255].state, "established");
+    assert_true(out.witness.arrivals[255].is_half_open_before);
+    assert_int_equal(out.witness.counters[0].count, 4);
+    assert_string_equal(out.witness.unchecked, "connections wait in its accept queue");
+    assert_string_equal(out.witness.containers[0].health, "HEALTHY");
+    assert_string_equal(out.witness.revision, "");
+}
+
+static void test_settle_and_watching(void **state)
+{
+    struct proto_message in = {.type = PROTO_SETTLE, .settle = {.watch = 7, .is_unwanted = true}};
+    CLEANUP_MESSAGE struct proto_message out, other;
+
+    (void)state;
+    round_trip(&in, &out);
+    assert_true(out.settle.is_unwanted);
+    in = (struct proto_message){.type = PROTO_WATCHING, .watching = {"00ff", 7}};
+    round_trip(&in, &other);
+    assert_int_equal(other.watching.watch, 7);
 }
 
 static void test_versions_refuse_each_other_by_name(void **state)
@@ -313,6 +420,9 @@ int main(void)
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_assignment),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_the_longest_witness),
+        cmocka_unit_test(test_settle_and_watching),
         cmocka_unit_test(test_versions_refuse_each_other_by_name),
         cmocka_unit_test(test_newer_fields_are_ignored),
         cmocka_unit_test(test_limits),
