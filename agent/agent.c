@@ -52,6 +52,8 @@ struct agent {
     bool is_welcome; /* the collector has taken our hello over the present link */
     bool is_leaving;
     bool is_pull_sent;
+    bool is_pull_busy;  /* the last one wants no assignment */
+    unsigned pulls_out; /* not answered yet */
     bool is_refusing;
     int64_t epoch;
     int64_t got[PROTO_GOT_MAX]; /* a ring of the latest assignments */
@@ -137,6 +139,11 @@ static void say_hello(void *ctx)
     }
 }
 
+static bool is_busy(const struct agent *agent)
+{
+    return agent->job_count >= AGENT_SWEEPS_MAX || mem_used() >= BUDGET_MEMORY;
+}
+
 static void pull(struct agent *agent)
 {
     struct proto_counter counters[COUNTERS_MAX];
@@ -148,15 +155,26 @@ static void pull(struct agent *agent)
                  .got_count = agent->got_count < PROTO_GOT_MAX ? agent->got_count : PROTO_GOT_MAX,
                  .counters = counters,
                  .counter_count = list_counters(agent, counters),
-                 .is_busy = agent->job_count >= AGENT_SWEEPS_MAX},
+                 .is_busy = is_busy(agent)},
     };
 
     loop_timer_stop(agent->loop, &agent->pull_timer);
     if (agent->is_leaving || !agent->is_welcome)
         return;
     agent->is_pull_sent = send_message(agent, &message) == 0;
+    agent->is_pull_busy = message.pull.is_busy;
+    agent->pulls_out += agent->is_pull_sent;
     loop_timer_in_ms(agent->loop, &agent->pull_timer,
                      agent->is_pull_sent ? AGENT_PULL_SILENT_MS : AGENT_BUSY_MS);
+}
+
+/* The collector answers each pull, an older one too: only the last answer is worth a new one. */
+static void pull_again(struct agent *agent)
+{
+    if (agent->pulls_out)
+        agent->pulls_out--;
+    if (!agent->pulls_out)
+        pull(agent);
 }
 
 static void on_pull_timer(void *ctx)
@@ -245,7 +263,6 @@ static void on_done(void *ctx)
     struct job *job = ctx;
     struct agent *agent = job->agent;
     struct proto_counter counters[COUNTERS_MAX];
-    bool was_full = agent->job_count >= AGENT_SWEEPS_MAX;
 
     spool_close(&job->writer, counters, list_counters(agent, counters));
     log_info("assignment-done", "run=%lld assignment=%lld batches=%lld dropped=%lld",
@@ -253,7 +270,7 @@ static void on_done(void *ctx)
              (long long)job->writer.next_batch - 1, (long long)job->writer.dropped);
     free_job(job);
     send_reports(agent);
-    if (was_full)
+    if (agent->is_pull_busy && !is_busy(agent))
         pull(agent);
 }
 
@@ -349,6 +366,14 @@ static void say_watching(struct agent *agent, int64_t watch)
     send_message(agent, &message);
 }
 
+static bool is_watching(const struct agent *agent, int64_t id)
+{
+    for (const struct sentry *sentry = agent->sentries; sentry; sentry = sentry->next)
+        if (watch_id(sentry->watch) == id)
+            return true;
+    return false;
+}
+
 static void take_watch(struct agent *agent, struct proto_message *message)
 {
     struct watch_settings settings = {
@@ -359,14 +384,16 @@ static void take_watch(struct agent *agent, struct proto_message *message)
     struct sentry *sentry;
 
     if (has_got(agent, id)) {
-        say_watching(agent, id);
+        if (is_watching(agent, id))
+            say_watching(agent, id);
         return;
     }
+    /* Refused or not, it is not to come again. */
+    agent->got[agent->got_count++ % PROTO_GOT_MAX] = id;
     if (agent->sentry_count >= AGENT_WATCHES_MAX || !budget_has_memory(&agent->budget)) {
         budget_count(&agent->budget, BUDGET_BY_ASSIGNMENT);
         return;
     }
-    agent->got[agent->got_count++ % PROTO_GOT_MAX] = id;
     log_debug("watch", "run=%lld watch=%lld", (long long)message->watch.run, (long long)id);
     sentry = mem_alloc(sizeof(*sentry));
     sentry->agent = agent;
@@ -449,18 +476,18 @@ static void on_message(void *ctx, const void *data, size_t length)
         break;
     case PROTO_ASSIGNMENT:
         take_assignment(agent, &message);
-        pull(agent);
+        pull_again(agent);
         break;
     case PROTO_WATCH:
         take_watch(agent, &message);
-        pull(agent);
+        pull_again(agent);
         break;
     case PROTO_SETTLE:
         take_settle(agent, &message.settle);
-        pull(agent);
+        pull_again(agent);
         break;
     case PROTO_IDLE:
-        pull(agent);
+        pull_again(agent);
         break;
     case PROTO_ACK:
         take_ack(agent, &message.ack);
@@ -478,6 +505,7 @@ static void on_up(void *ctx, const char *peer)
     struct agent *agent = ctx;
 
     log_info("linked", "collector=%s", peer);
+    agent->pulls_out = 0;
     agent->is_welcome = false;
     say_hello(agent);
 }

@@ -158,6 +158,14 @@ bool agent_is_expected(const struct agent *agent, uint64_t now_us)
     return agent->link || now_us - agent->change_us < REGISTRY_LOST_MS * 1000ULL;
 }
 
+bool agent_has_address(const struct agent *agent, const char *address)
+{
+    for (size_t i = 0; i < agent->address_count; i++)
+        if (strcmp(agent->addresses[i], address) == 0)
+            return true;
+    return false;
+}
+
 bool agent_has_got(const struct agent *agent, int64_t assignment)
 {
     for (size_t i = 0; i < agent->got_count; i++)

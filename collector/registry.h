@@ -75,6 +75,7 @@ bool agent_is_live(const struct agent *agent);
 /* Live, or lost so shortly that it may be on its way back. */
 bool agent_is_expected(const struct agent *agent, uint64_t now_us);
 
+bool agent_has_address(const struct agent *agent, const char *address);
 /* Whether its last pull says that it has this assignment. */
 bool agent_has_got(const struct agent *agent, int64_t assignment);
 

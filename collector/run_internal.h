@@ -33,27 +33,35 @@ void run_mark_rows(const struct runs *runs, struct run *run);
 struct run_assignment *run_add_assignment(struct runs *runs, struct run *run, enum work_kind kind,
                                           const char *instance);
 
-/* ---- run_confirm.c ---- */
+/* ---- run_watch.c ---- */
 
 /* Watches for a small run, before its first probe. */
 void run_open_watches(struct runs *runs, struct run *run, uint64_t now_us);
+/* Those that have an item's address; where nobody has it, the target's own tasks: whether they are
+ * well says something too. */
+void run_watch_item(struct runs *runs, struct run *run, const struct run_item *item);
+bool run_next_watch(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
+                    struct buf *out);
+bool run_are_watches_on(const struct run *run, unsigned round);
+/* The round's watches end; of round 0 a witness is wanted only where something failed. */
+void run_settle_round(struct runs *runs, struct run *run, unsigned round);
+bool run_has_settled(const struct run *run);
+/* All watches of a run that ends: whoever is still watching is told. */
+void run_drop_watches(struct runs *runs, struct run *run);
+void runs_settle(struct runs *runs, const struct run_watch *watch, bool is_unwanted);
+void runs_forget_settles(struct runs *runs, const char *instance);
+
+/* ---- run_confirm.c ---- */
+
 /* From sweep to confirm, or to settling when nothing failed. */
 void run_begin_confirm(struct runs *runs, struct run *run, uint64_t now_us);
 /* The round is over, or cut short by its deadline: another one, or settling. */
 void run_end_round(struct runs *runs, struct run *run, uint64_t now_us);
 bool run_is_round_over(const struct run *run);
-bool run_are_watches_on(const struct run *run, unsigned round);
-bool run_has_settled(const struct run *run);
 bool run_next_item(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
                    struct buf *out);
-bool run_next_watch(struct runs *runs, struct run *run, const struct agent *agent, uint64_t now_us,
-                    struct buf *out);
 void run_finish_items(struct run *run, int64_t assignment);
 void run_release_items(struct runs *runs, struct run *run, int64_t assignment);
-/* All watches of a run that ends: whoever is still watching is told. */
-void run_drop_watches(struct runs *runs, struct run *run);
-void runs_settle(struct runs *runs, const struct run_watch *watch, bool is_unwanted);
-void runs_forget_settles(struct runs *runs, const char *instance);
 
 /* ---- run_work.c ---- */
 

@@ -107,6 +107,25 @@ class Watch(FleetTest):
         watch = hand.standin.watch([], 100)
         self.assertEqual(hand.standin.witness(watch)["checks"], [])
 
+    def test_pulls_do_not_chase_each_other(self):
+        """A busy agent's pull is overtaken by its next one. Both are answered: it pulls once more, not for ever."""
+        hand = self.hand()
+
+        def pulls():
+            return [message for _, message in hand.standin.messages if message["type"] == "pull"]
+
+        slow = {"names": ["x.shop.local"], "at": ["10.77.31.200:80"], "port": 80, "timeout": 1500}
+        last = [hand.standin.assign([slow]) for _ in range(16)][-1]
+        hand.standin.wait(lambda _: pulls()[-1].get("busy"))
+        hand.standin.report(last)
+        hand.standin.wait(lambda _: not pulls()[-1].get("busy"))
+        before = len(pulls())
+        for _ in range(2):
+            hand.standin.send({"v": 1, "type": "idle"})
+        hand.standin.wait(lambda _: len(pulls()) > before)
+        time.sleep(0.5)
+        self.assertEqual(len(pulls()), before + 1)
+
     def test_attempts_that_are_held(self):
         """An attempt at an address that nobody has times out after a second; the ARP error comes after three."""
         hand = self.hand()
