@@ -178,10 +178,11 @@ static void observe(struct matrix *matrix, struct matrix_cell *cell, const struc
         cell->observed[cell->observed_count++] = (struct matrix_observed){row, 1};
 }
 
+/* Another service's address says nothing of the path to this one. */
 static bool has_leaked(const struct tries *tries)
 {
     for (size_t i = 0; i < tries->count; i++)
-        if (has_connected(tries->rows[i]))
+        if (has_connected(tries->rows[i]) && !tries->rows[i]->is_reused)
             return true;
     return false;
 }

@@ -40,6 +40,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [SET_SOURCE_INSTANCE] = "UPDATE source SET instance = ? WHERE id = ?",
     [JUDGE_RUN] = "UPDATE run SET state = 4, finished_ms = ?, verdict = ?, incomplete = ? "
                   "WHERE id = ? AND state < 4",
+    [FORGET_MESSAGES] = "UPDATE assignment SET message = '' WHERE run = ?",
     [PUT_OWNER] = "INSERT OR IGNORE INTO owner VALUES (?, ?, ?, ?)",
     [PUT_CELL] = "INSERT INTO cell (run, source, column, json) VALUES (?, ?, ?, ?)",
     [GET_RUN] = RUN_FIELDS "WHERE id = ?",

@@ -19,6 +19,7 @@ enum statement {
     SET_SOURCE_STATE,
     SET_SOURCE_INSTANCE,
     JUDGE_RUN,
+    FORGET_MESSAGES,
     PUT_CELL,
     PUT_OWNER,
     GET_RUN,

@@ -111,6 +111,8 @@ int store_judge_run(struct store *store, const struct store_run *run,
     r = store_finish(store,
                      store_bind(store, JUDGE_RUN, "iiii", run->finished_ms, (int64_t)run->verdict,
                                 (int64_t)run->is_incomplete, run->id));
+    if (r == 0) /* nothing of it is sent again */
+        r = store_finish(store, store_bind(store, FORGET_MESSAGES, "i", run->id));
     for (size_t i = 0; i < source_count && r == 0; i++)
         r = store_finish(
             store, store_bind(store, SET_SOURCE_STATE, "si", sources[i].state, sources[i].id));

@@ -406,6 +406,18 @@ static void test_a_reused_address_fails(void **state)
     check(&world, A, B, CELL_FAIL, VERDICT_FAIL);
 }
 
+/* What answered was not the target: no leak, and no proof of the contrary. */
+static void test_a_reused_address_is_no_leak(void **state)
+{
+    struct world world = make(deny);
+
+    (void)state;
+    fill(&world, ".x.......");
+    add(&world, 0, B, "10.0.1.1", PHASE_EXCHANGE, OUTCOME_OK);
+    world.rows[world.count - 1].is_reused = true;
+    check(&world, A, B, CELL_UNPROVEN, VERDICT_INCONCLUSIVE);
+}
+
 static void test_an_endpoint_whose_task_left_is_gone(void **state)
 {
     struct world world = make("");
@@ -569,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_a_confirmed_failure_is_one),
         cmocka_unit_test(test_a_failure_that_went_away_is_none),
         cmocka_unit_test(test_a_reused_address_fails),
+        cmocka_unit_test(test_a_reused_address_is_no_leak),
         cmocka_unit_test(test_an_endpoint_whose_task_left_is_gone),
         cmocka_unit_test(test_what_was_spared_is_unproven),
         cmocka_unit_test(test_nothing_shown_is_not_green),
