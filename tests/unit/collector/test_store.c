@@ -391,9 +391,18 @@ static void test_every_fact_is_kept(void **state)
 }
 
 /* A database of the first schema, with a run and a row in it, goes on as it is. */
+static void see_old_source(void *ctx, const struct store_source *source)
+{
+    assert_string_equal(source->task, "web.1");
+    assert_string_equal(source->columns, "[0]");
+    ++*(int *)ctx;
+}
+
 static void test_an_older_schema_is_taken_over(void **state)
 {
     struct store *store;
+    struct store_run run;
+    int sources = 0;
 
     (void)state;
     execute(store_migrations[0]);
@@ -408,6 +417,11 @@ static void test_an_older_schema_is_taken_over(void **state)
     execute("PRAGMA user_version = 1");
     store = open_store();
     assert_int_equal(probes_of(store, 1), 1);
+    assert_int_equal(store_get_run(store, 1, &run), 0);
+    assert_int_equal(run.state, RUN_JUDGED); /* states have come in between since */
+    store_run_deinit(&run);
+    assert_int_equal(store_each_source(store, 1, see_old_source, &sources), 0);
+    assert_int_equal(sources, 1);
     store_close(store);
 }
 
