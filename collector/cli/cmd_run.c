@@ -71,18 +71,18 @@ static void show_progress(const cJSON *run)
     const char *provisional = json_string(run, "provisional", NULL);
     int64_t done = json_int(progress, "tasks_done", 0, INT32_MAX, 0);
     int64_t total = json_int(progress, "tasks", 0, INT32_MAX, 0);
+    double left_s = (double)json_int(progress, "deadline_in", 0, INT32_MAX, 0) / 1000;
     char line[128];
 
     if (provisional) {
         done = json_int(progress, "confirmed", 0, INT32_MAX, 0);
         total = json_int(progress, "confirming", 0, INT32_MAX, 0);
-        snprintf(line, sizeof(line), "provisional: %s; tried again %lld/%lld", provisional,
-                 (long long)done, (long long)total);
+        snprintf(line, sizeof(line), "provisional: %s; tried again %lld/%lld  at most %.1f s left",
+                 provisional, (long long)done, (long long)total, left_s);
     } else {
         snprintf(line, sizeof(line), "agents %lld/%lld  probes %lld  at most %.1f s left",
                  (long long)done, (long long)total,
-                 (long long)json_int(progress, "probes", 0, INT32_MAX, 0),
-                 (double)json_int(progress, "deadline_in", 0, INT32_MAX, 0) / 1000);
+                 (long long)json_int(progress, "probes", 0, INT32_MAX, 0), left_s);
     }
     print_progress(line, (size_t)done, (size_t)total);
 }

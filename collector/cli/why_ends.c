@@ -262,6 +262,7 @@ static const cJSON *arrival_from(const cJSON *witness, const char *local)
 static void say_arrivals_of(const struct view *view, const char *task, struct lines *lines)
 {
     int64_t half_open = 0, established = 0, unanswered = 0;
+    int64_t strangers = json_int(view->witness, "strangers", 0, UINT32_MAX, 0);
     const cJSON *probe;
 
     cJSON_ArrayForEach(probe, list_of(view->document, "probes"))
@@ -284,7 +285,12 @@ static void say_arrivals_of(const struct view *view, const char *task, struct li
             (long long)half_open, task);
     if (established)
         say(lines, "connected: %lld of %s", (long long)established, task);
-    if (unanswered)
+    if (unanswered && strangers)
+        say(lines,
+            "nothing from %s's own address arrived (%lld attempts); half-open from other "
+            "addresses: %lld (NAT in between?)",
+            task, (long long)unanswered, (long long)strangers);
+    else if (unanswered)
         say(lines, "nothing of %s arrived (%lld attempts)", task, (long long)unanswered);
 }
 

@@ -11,7 +11,7 @@ import subprocess
 
 from . import network, shell
 from .authority import FAULTS as CERTIFICATES
-from .model import LocalError, MANY_HOST, RECORD_TTL, STALE_HOST, ZONES
+from .model import LocalError, MANY_HOST, RECORD_TTL, STALE_HOST, STALE_HOSTS, ZONES
 
 
 class Fault:
@@ -171,6 +171,29 @@ class Loss(Fault):
         self.lab.apply_filters()
 
 
+class Nat(Fault):
+    kind = "nat"
+    arguments = "FROM TO"
+    summary = "network address translation in between: to TO, what FROM sends comes from the router"
+
+    def prepare(self):
+        self.sources, self.targets = (self.lab.fleet.find(word) for word in self.words)
+        self.table = f"nat{self.number}"
+
+    def plant(self):
+        shell.run(["nft", "-f", "-"], f"""table ip {self.table} {{
+  chain post {{
+    type nat hook postrouting priority 100;
+    ip saddr {{ {", ".join(task.address for task in self.sources)} }} oifname {network.interfaces(self.targets)} \
+snat to {self.lab.fleet.infra["collector"].gateway}
+  }}
+}}
+""")
+
+    def heal(self):
+        shell.run(["nft", "delete", "table", "ip", self.table])
+
+
 class Stop(Fault):
     kind = "stop"
     arguments = "TARGET"
@@ -285,7 +308,7 @@ class Stale(Fault):
         if self.words[0] not in self.lab.fleet.services:
             raise LocalError(f"no service '{self.words[0]}'")
         service = self.lab.fleet.services[self.words[0]]
-        address = str(ZONES["a"][STALE_HOST + self.number])
+        address = str(ZONES["a"][STALE_HOST + self.number % STALE_HOSTS])
         self.rows = self.lab.registry.records(service, f"gone-{self.number}", address)
 
     def plant(self):
@@ -556,7 +579,7 @@ class DiskFull(Fault):
 
 
 KINDS = {fault.kind: fault for fault in (
-    Drop, Allow, Lost, Refuse, Reset, Reject, Block, Loss, Stop, Hang, Bound, Port, Queue, Certificate, Stale, Reused, Many,
+    Drop, Allow, Lost, Refuse, Reset, Reject, Block, Loss, Nat, Stop, Hang, Bound, Port, Queue, Certificate, Stale, Reused, Many,
     Unregister, Missing, Aaaa, Dns, Connect, Kill, Leave, Pause, DiskFull)}
 
 

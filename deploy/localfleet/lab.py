@@ -248,7 +248,7 @@ class Lab:
                     answer = {"ok": self.command(words)}
                 except (LocalError, RuntimeError, OSError) as error:
                     answer = {"error": str(error)}
-                except (ValueError, TypeError, BrokenPipeError):
+                except Exception:  # pylint: disable=broad-except; a mistake of ours: the fleet stays
                     answer = {"error": traceback.format_exc()}
                 try:
                     stream.write(json.dumps(answer) + "\n")

@@ -13,6 +13,7 @@ INFRA = ipaddress.ip_network("10.77.0.0/24")
 FIRST_HOST = 10  # of the tasks in a zone
 MANY_HOST = 3000  # and on: likewise
 STALE_HOST = 4000  # of the addresses that no task ever has
+STALE_HOSTS = 90  # and so many
 RECORD_TTL = 10  # seconds; Cloud Map's console suggests 60 for A, 15 for SRV
 AGENTS_PORT = 7700
 

@@ -70,6 +70,18 @@ class Witness(FleetTest):
         page = self.fleet.canreach("why", "web", "api").stdout
         self.assertIn("half-open: 2 of web.1 arrived, the answers are lost on the way back", page)
 
+    def test_behind_nat_nothing_is_claimed(self):
+        """The target sees the router's address: no 4-tuple matches, and that is said."""
+        self.fleet.fault("nat", "web", "api")
+        self.look(state="ok")
+        self.fleet.fault("lost", "web", "api")
+        document = self.look()
+        self.assertEqual(self.arrived(document, "api.1"), [])
+        self.assertGreater(self.witnesses["api.1"]["strangers"], 0)
+        page = self.fleet.canreach("why", "web", "api").stdout
+        self.assertIn("nothing from web.1's own address arrived (2 attempts); half-open from other addresses", page)
+        self.assertNotIn("nothing of web.1 arrived", page)
+
     def test_refused_by_the_app(self):
         self.fleet.fault("stop", "api")
         document = self.look()
