@@ -204,14 +204,13 @@ static void tally_denied(const struct builder *builder, struct tally *tally,
 {
     const struct tries_row *row = tries->example;
     const struct endpoint *endpoint = endpoint_of(builder, row);
+    bool is_at_connect = row->phase == PHASE_CONNECT && !is_proxy(row) && endpoint;
 
     if (has_leaked(tries))
         tally->leaks++;
-    else if (row->phase != PHASE_CONNECT || is_proxy(row) || !endpoint)
-        tally->open_questions++;
-    else if (row->outcome == OUTCOME_REFUSED)
+    else if (is_at_connect && row->outcome == OUTCOME_REFUSED)
         tally_refused(tally, endpoint);
-    else if (endpoint->listens)
+    else if (is_at_connect && endpoint->listens)
         tally->closed++;
     else
         tally->open_questions++;

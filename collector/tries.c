@@ -145,6 +145,12 @@ static void count_unheard(struct tries *tries)
     }
 }
 
+/* The source left before it could try again. */
+static bool is_cut_short(const struct tries *tries, const struct tries_source *sources)
+{
+    return !tries->has_confirmed && sources[tries->source].has_left;
+}
+
 static void judge(struct tries *tries, const struct tries_source *sources)
 {
     struct tally tally = {0};
@@ -160,11 +166,9 @@ static void judge(struct tries *tries, const struct tries_source *sources)
         tries->has_confirmed && tally.passed == 0 && tally.hard == 0 && tally.late > 0;
     if (!counted)
         tries->verdict = tally.ours ? TRIES_OURS : tally.spared ? TRIES_SPARED : TRIES_NEUTRAL;
-    else if (tally.is_reused)
-        tries->verdict = TRIES_FAILED;
-    else if (!has_failed(tries, &tally))
+    else if (!has_failed(tries, &tally) && !tally.is_reused)
         tries->verdict = TRIES_PASSED;
-    else if (tally.has_left || (!tries->has_confirmed && sources[tries->source].has_left))
+    else if (!tally.is_reused && (tally.has_left || is_cut_short(tries, sources)))
         tries->verdict = TRIES_GONE;
     else
         tries->verdict = TRIES_FAILED;
@@ -403,7 +407,9 @@ static void plan_company(void *ctx, const struct company *company)
         needed += needs_another(planner, company->tries[i]);
         hung += needs_another(planner, company->tries[i]) && company->tries[i]->is_hung;
     }
-    if (hung && hung == needed)
+    if (!needed)
+        return;
+    if (hung == needed)
         limit = 1;
     /* Each task has a resolver of its own to ask; and round 2 leaves nobody out. */
     if (is_name || planner->round > 1)
@@ -417,7 +423,7 @@ static void plan_company(void *ctx, const struct company *company)
         taken++;
         if (!planner->sources[tries->source].is_absent)
             add(planner, tries, tries->source, is_name ? 1 : TRIES_ATTEMPTS);
-        if (planner->round == 1 && !is_name && !(hung && hung == needed) &&
+        if (planner->round == 1 && !is_name && hung < needed &&
             failing_kin(planner, company, tries) == 1)
             add_other_task(planner, company, tries);
     }
