@@ -46,7 +46,7 @@ struct watch {
     struct listener listeners[PROTO_SEEN_MAX];
     struct arrival arrivals[PROTO_SEEN_MAX];
     size_t listener_count, arrival_count;
-    uint32_t unlisted, strangers, strangers_now;
+    uint32_t unlisted, strangers, strangers_now, strangers_before;
 
     enum own_check checking; /* what comes next, or is under way */
     struct sweep *sweep;     /* the own check under way */
@@ -182,8 +182,10 @@ static void look(struct watch *watch)
     sockets_each(watch->sockets, 1U << KERNEL_LISTEN, 0, see_listener, watch);
     if (wanted->target_count)
         sockets_each(watch->sockets, ARRIVED, only_port(wanted), see_connection, watch);
-    if (watch->strangers_now > watch->strangers)
-        watch->strangers = watch->strangers_now;
+    if (watch->looks == 0)
+        watch->strangers_before = watch->strangers_now;
+    if (watch->strangers_now > watch->strangers_before + watch->strangers)
+        watch->strangers = watch->strangers_now - watch->strangers_before;
     watch->looks++;
     watch->cost_us += cpu_us() - before;
 }

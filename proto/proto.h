@@ -307,7 +307,8 @@ struct proto_witness {
     size_t listener_count;
     struct proto_arrival *arrivals;
     size_t arrival_count;
-    int64_t strangers; /* half-open connections to a watched port from other addresses, at most */
+    int64_t strangers; /* half-open connections to a watched port from other addresses: at most so
+                          many more than at the beginning */
     int64_t unlisted;  /* listeners and arrivals beyond PROTO_SEEN_MAX */
     struct proto_counter *counters; /* of the network namespace, how much they rose: OutRsts (less
                                        the agent's own), ListenOverflows, ... */
