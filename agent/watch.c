@@ -31,8 +31,6 @@ struct arrival {
     uint64_t first_us, last_us;
 };
 
-enum own_check { CHECK_LOOPBACK, CHECK_OWN_ADDRESS, CHECK_OVER };
-
 struct watch {
     struct watch_settings settings;
     struct watch_sink sink;
@@ -48,8 +46,8 @@ struct watch {
     size_t listener_count, arrival_count;
     uint32_t unlisted, strangers, strangers_now, strangers_before;
 
-    enum own_check checking; /* what comes next, or is under way */
-    struct sweep *sweep;     /* the own check under way */
+    size_t next; /* of the own checks: each target over loopback, then over its own address */
+    struct sweep *sweep; /* the own check under way */
     struct loop_timer next_check;
     struct proto_probe checks[CHECKS_MAX];
     size_t check_count;
@@ -199,8 +197,8 @@ static void on_look(void *ctx)
     pause_us = (watch->cost_us - before) * WATCH_SHARE;
     if (pause_us < PROTO_WATCH_MS * 1000)
         pause_us = PROTO_WATCH_MS * 1000;
-    if (pause_us > WATCH_COST_MAX)
-        pause_us = WATCH_COST_MAX;
+    if (pause_us > WATCH_PAUSE_MAX)
+        pause_us = WATCH_PAUSE_MAX;
     loop_timer_at(watch->settings.env.loop, &watch->look, clock_mono_us() + pause_us);
 }
 
@@ -245,7 +243,10 @@ static const char *own_address(const struct watch *watch)
     return host->address_count ? host->addresses[0] : NULL;
 }
 
-static void begin_check(void *ctx);
+static bool is_over_loopback(const struct watch *watch)
+{
+    return watch->next % 2 == 0;
+}
 
 static void keep_check(void *ctx, const struct proto_probe *row)
 {
@@ -264,7 +265,7 @@ static void keep_check(void *ctx, const struct proto_probe *row)
     kept->tls_version = arena_strdup(&watch->arena, row->tls_version ? row->tls_version : "");
     kept->alpn = arena_strdup(&watch->arena, row->alpn ? row->alpn : "");
     kept->chain_count = 0;
-    kept->via = watch->checking == CHECK_LOOPBACK ? "loopback" : "own-address";
+    kept->via = is_over_loopback(watch) ? "loopback" : "own-address";
 }
 
 static void ignore_resolution(void *ctx, const struct proto_resolution *row)
@@ -278,7 +279,7 @@ static void on_checks_done(void *ctx)
     struct watch *watch = ctx;
 
     watch->sweep = sweep_free(watch->sweep);
-    watch->checking++;
+    watch->next++;
     loop_timer_in_ms(watch->settings.env.loop, &watch->next_check, 0);
 }
 
@@ -287,7 +288,7 @@ static bool make_target(struct watch *watch, const struct proto_target *spec, st
                         struct proto_target *ret_target)
 {
     const char *reason = reason_against(watch, spec);
-    const char *address = watch->checking == CHECK_LOOPBACK ? "127.0.0.1" : own_address(watch);
+    const char *address = is_over_loopback(watch) ? "127.0.0.1" : own_address(watch);
     const char **at = arena_alloc(arena, 1, sizeof(*at));
 
     if (!spec->port || !spec->name_count || !address || reason) {
@@ -305,28 +306,26 @@ static bool make_target(struct watch *watch, const struct proto_target *spec, st
     return true;
 }
 
+/* The next one that may be tried: one at a time. */
 static void begin_check(void *ctx)
 {
     struct watch *watch = ctx;
     const struct proto_watch *wanted = &watch->message.watch;
-    struct proto_message message = {.type = PROTO_ASSIGNMENT};
-    struct proto_assignment *assignment = &message.assignment;
     struct sweep_sink sink = {watch, ignore_resolution, keep_check, on_checks_done};
 
-    if (watch->checking == CHECK_OVER)
-        return;
-    assignment->deadline_ms = wanted->until_ms;
-    assignment->targets =
-        arena_alloc(&message.arena, wanted->target_count, sizeof(*assignment->targets));
-    for (size_t i = 0; i < wanted->target_count; i++)
-        assignment->target_count += make_target(watch, &wanted->targets[i], &message.arena,
-                                                &assignment->targets[assignment->target_count]);
-    if (assignment->target_count) {
-        watch->sweep = sweep_new(&watch->settings.env, &message, &sink);
-        return;
+    for (; watch->next / 2 < wanted->target_count; watch->next++) {
+        struct proto_message message = {.type = PROTO_ASSIGNMENT};
+        struct proto_assignment *assignment = &message.assignment;
+        assignment->deadline_ms = wanted->until_ms;
+        assignment->targets = arena_alloc(&message.arena, 1, sizeof(*assignment->targets));
+        assignment->target_count = 1;
+        if (make_target(watch, &wanted->targets[watch->next / 2], &message.arena,
+                        assignment->targets)) {
+            watch->sweep = sweep_new(&watch->settings.env, &message, &sink);
+            return;
+        }
+        proto_message_deinit(&message);
     }
-    proto_message_deinit(&message);
-    watch->checking = CHECK_OVER;
 }
 
 /* ---- the witness ---- */
@@ -503,7 +502,6 @@ struct watch *watch_new(const struct watch_settings *settings, struct proto_mess
     watch->next_check = (struct loop_timer){.fn = begin_check, .ctx = watch};
     on_look(watch);
     loop_timer_in_ms(loop, &watch->until, (uint64_t)watch->message.watch.until_ms);
-    watch->checking = watch->message.watch.is_checking ? CHECK_LOOPBACK : CHECK_OVER;
     if (watch->message.watch.is_checking) {
         watch->request = metadata_ask(loop, on_metadata, watch);
         /* After a pause: what waits in an accept queue only for a moment is taken by then. */

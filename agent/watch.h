@@ -12,8 +12,8 @@
 
 #include "agent/sweep.h"
 
-#define WATCH_SHARE    125      /* a look may take one part in so many of the time */
-#define WATCH_COST_MAX 10000000 /* us between two looks, at most */
+#define WATCH_SHARE     125      /* a look may take one part in so many of the time */
+#define WATCH_PAUSE_MAX 10000000 /* us between two looks, at most */
 
 struct watch;
 

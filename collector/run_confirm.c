@@ -3,9 +3,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Of the five places at an endpoint one is left to the watching agent's own check. */
@@ -53,7 +51,8 @@ static void add_item(struct run *run, const struct tries_item *item)
 static size_t plan_round(struct runs *runs, struct run *run, unsigned round)
 {
     struct tries_source *sources = run_tries_sources(runs, run);
-    struct wish wish = {run, run_matrix(run)};
+    struct matrix *matrix = run_matrix(run);
+    struct wish wish = {run, matrix};
     struct tries_set set = tries_gather(run->rows, run->row_count, sources);
     struct tries_item *items = NULL;
     size_t count = tries_plan(&set, sources, run->source_count, round, is_wanted, &wish, &items);
@@ -62,7 +61,7 @@ static size_t plan_round(struct runs *runs, struct run *run, unsigned round)
         add_item(run, &items[i]);
     mem_free(items);
     tries_deinit(&set);
-    matrix_free((struct matrix *)wish.matrix);
+    matrix_free(matrix);
     mem_free(sources);
     return count;
 }
@@ -246,9 +245,13 @@ bool run_next_item(struct runs *runs, struct run *run, const struct agent *agent
     CLEANUP_MESSAGE struct proto_message message = {.type = PROTO_ASSIGNMENT};
     struct run_assignment *assignment = NULL;
     uint64_t longest_us = 0;
+    size_t bytes = 0;
 
-    for (size_t i = 0; i < run->item_count && message.assignment.target_count < PROTO_AT_MAX; i++) {
+    for (size_t i = 0; i < run->item_count && message.assignment.target_count < PROTO_AT_MAX &&
+                       bytes < RUN_ASSIGNMENT_BYTES;
+         i++) {
         struct run_item *item = &run->items[i];
+        struct proto_target *target;
         uint64_t delay_us, us;
         if (item->state != ITEM_TODO ||
             strcmp(run->sources[item->source].instance, agent->instance) != 0 ||
@@ -265,8 +268,9 @@ bool run_next_item(struct runs *runs, struct run *run, const struct agent *agent
         }
         item->state = ITEM_GIVEN;
         item->assignment = assignment->id;
-        fill_item(run, item, delay_us, &message.arena,
-                  &message.assignment.targets[message.assignment.target_count++]);
+        target = &message.assignment.targets[message.assignment.target_count++];
+        fill_item(run, item, delay_us, &message.arena, target);
+        bytes += run_target_bytes(target);
         /* What is held open longer does no harm: nothing of it waits at the endpoint. */
         us = delay_us + (uint64_t)fleet_column_check(run->fleet, item->column)->timeout_ms * 1000 +
              (item->attempts - 1) * RUN_SPACING_MS * 1000ULL;

@@ -67,6 +67,8 @@ void run_release_items(struct runs *runs, struct run *run, int64_t assignment);
 
 void run_fill_target(const struct run *run, uint32_t column, size_t service,
                      struct proto_target *target);
+/* What a target takes in a message, encoded; estimated. */
+size_t run_target_bytes(const struct proto_target *target);
 /* Encodes, stores, and keeps what was given until it is received. False: it cannot be stored. */
 bool run_give(struct runs *runs, struct run *run, struct run_assignment *assignment,
               const struct proto_message *message, struct buf *out);

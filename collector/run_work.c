@@ -37,7 +37,7 @@ void run_fill_target(const struct run *run, uint32_t column, size_t source_servi
     };
 }
 
-static size_t target_bytes(const struct proto_target *target)
+size_t run_target_bytes(const struct proto_target *target)
 {
     size_t bytes = 192 + strlen(target->path) + strlen(target->status) + strlen(target->server) +
                    strlen(target->alpn) + strlen(target->host) + 2 * strlen(target->match) +
@@ -227,15 +227,6 @@ static int64_t remaining_ms(const struct run *run, uint64_t now_us)
     return run->deadline_us > now_us ? (int64_t)((run->deadline_us - now_us) / 1000) : 0;
 }
 
-static size_t bytes_of(const struct proto_message *message)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < message->assignment.target_count; i++)
-        bytes += target_bytes(&message->assignment.targets[i]);
-    return bytes;
-}
-
 /* Fills `assignment` with what its source may do now, in one of two states of its columns. */
 static void take_columns(struct runs *runs, struct run *run, enum column_work state,
                          uint64_t now_us, struct run_assignment *assignment,
@@ -243,10 +234,11 @@ static void take_columns(struct runs *runs, struct run *run, enum column_work st
 {
     struct run_source *source = &run->sources[assignment->source];
     size_t count = run->fleet->column_count, share = fair_share(run);
+    size_t bytes = 0, measured = 0;
 
     for (size_t i = 0; i < count && assignment->column_count < share &&
                        message->assignment.target_count + PROTO_NAMES_MAX <= PROTO_ROWS_MAX &&
-                       bytes_of(message) < RUN_ASSIGNMENT_BYTES;
+                       bytes < RUN_ASSIGNMENT_BYTES;
          i++) {
         uint32_t column = (uint32_t)((i + assignment->source * share) % count);
         if (source->work[column] != state ||
@@ -255,6 +247,8 @@ static void take_columns(struct runs *runs, struct run *run, enum column_work st
         source->work[column] = COLUMN_GIVEN;
         source->todo--;
         run->todo--;
+        for (; measured < message->assignment.target_count; measured++)
+            bytes += run_target_bytes(&message->assignment.targets[measured]);
     }
 }
 
