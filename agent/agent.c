@@ -7,6 +7,7 @@
 #include "agent/spool.h"
 #include "agent/sweep.h"
 #include "agent/watch.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/version.h"
@@ -38,6 +39,7 @@ struct sentry {
 struct agent {
     struct loop *loop;
     struct agent_settings settings;
+    uint64_t start_us;
 
     struct link *link;
     struct resolver *resolver;
@@ -121,9 +123,9 @@ static void say_hello(void *ctx)
                 .resolvers = resolvers,
                 .resolver_count = agent->settings.host->resolver_count,
                 .checks = checks,
-                .check_count = check_type_count,
                 .dns_rate = names_per_second(agent),
                 .netns = agent->settings.host->netns,
+                .age_s = (int64_t)((clock_mono_us() - agent->start_us) / 1000000),
             },
     };
 
@@ -132,7 +134,8 @@ static void say_hello(void *ctx)
     for (size_t i = 0; i < agent->settings.host->resolver_count; i++)
         resolvers[i] = agent->settings.host->resolvers[i];
     for (size_t i = 0; i < check_type_count; i++)
-        checks[i] = check_types[i]->name;
+        if (policy_allows_check(agent->settings.policy, check_types[i]->name))
+            checks[message.hello.check_count++] = check_types[i]->name;
     if (link_is_up(agent->link)) {
         send_message(agent, &message);
         loop_timer_in_ms(agent->loop, &agent->hello_timer, AGENT_ANSWER_MS);
@@ -568,6 +571,7 @@ struct agent *agent_new(struct loop *loop, const struct agent_settings *settings
     };
 
     agent->loop = loop;
+    agent->start_us = clock_mono_us();
     agent->settings = *settings;
     agent->scratch = BUF_INIT(PROTO_MESSAGE_MAX);
     agent->hello_timer = (struct loop_timer){.fn = say_hello, .ctx = agent};

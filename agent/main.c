@@ -1,6 +1,7 @@
 /* canreach-agent: settings, then the loop. */
 #include "agent/agent.h"
 #include "agent/budget.h"
+#include "agent/check.h"
 #include "agent/resolver.h"
 #include "agent/sandbox.h"
 #include "common/json.h"
@@ -16,8 +17,8 @@
 #include <unistd.h>
 
 struct settings {
-    struct options_list collectors, networks, suffixes;
-    const char *cluster, *service, *task, *zone, *mode;
+    struct options_list collectors, networks, suffixes, checks;
+    const char *cluster, *service, *task, *zone, *mode, *revision;
     const char *tls_ca, *tls_cert, *tls_key;
     const char *vpc_resolver;
     const char *log_level;
@@ -43,10 +44,14 @@ static const struct option_spec specs[] = {
      "cluster; in ECS: from the task metadata"},
     {"network-mode", "CANREACH_NETWORK_MODE", OPTION_STRING, FIELD(mode), "MODE", NULL, 0, 0,
      "awsvpc, host, bridge or none; in ECS: from the task metadata"},
+    {"revision", "CANREACH_REVISION", OPTION_STRING, FIELD(revision), "NAME", NULL, 0, 0,
+     "of what the task runs; default: the ECS task definition"},
     {"allow-net", "CANREACH_ALLOW_NET", OPTION_LIST, FIELD(networks), "CIDR...", NULL, 0, 0,
      "connect only inside these; without it: private networks and the task's own subnets"},
     {"allow-suffix", "CANREACH_ALLOW_SUFFIX", OPTION_LIST, FIELD(suffixes), "DOMAIN...", NULL, 0, 0,
      "resolve only names below these; without it: any"},
+    {"checks", "CANREACH_CHECKS", OPTION_LIST, FIELD(checks), "CHECK...", NULL, 0, 0,
+     "the only checks to do, such as http; default: all"},
     {"tls-ca", "CANREACH_TLS_CA", OPTION_STRING, FIELD(tls_ca), "FILE", NULL, 0, 0,
      "trust the CAs in this PEM file, besides the system's"},
     {"tls-cert", "CANREACH_TLS_CERT", OPTION_STRING, FIELD(tls_cert), "FILE", NULL, 0, 0,
@@ -93,6 +98,16 @@ static int check_urls(const struct options_list *urls, struct error *err)
             return error_set(err, -EINVAL,
                              "--collector: '%.80s' is not tcp://HOST:PORT or ipc:///PATH",
                              urls->items[i]);
+    return 0;
+}
+
+static int check_checks(const struct options_list *checks, struct error *err)
+{
+    for (size_t i = 0; i < checks->count; i++)
+        if (!check_find(checks->items[i]))
+            return error_set(err, -EINVAL,
+                             "--checks: '%.40s' is no check (there are: tcp, http, ...)",
+                             checks->items[i]);
     return 0;
 }
 
@@ -174,6 +189,7 @@ static int prepare(const struct settings *settings, struct identity *identity, s
     r = policy_init(policy, &settings->networks, &settings->suffixes, host, err);
     if (r < 0)
         return r;
+    policy->checks = &settings->checks;
     agent->tls = tls_new(&tls, err);
     if (!agent->tls)
         return -EINVAL;
@@ -209,7 +225,8 @@ static int start(const struct settings *settings)
                                 .service = settings->service,
                                 .task = settings->task,
                                 .zone = settings->zone,
-                                .mode = settings->mode};
+                                .mode = settings->mode,
+                                .revision = settings->revision};
     enum log_level level;
     struct error err;
     int status;
@@ -227,7 +244,7 @@ static int start(const struct settings *settings)
     log_set_level(level);
     if (!settings->collectors.count)
         return usage_error("--collector is needed: tcp://HOST:PORT or ipc:///PATH");
-    if (check_urls(&settings->collectors, &err) < 0)
+    if (check_urls(&settings->collectors, &err) < 0 || check_checks(&settings->checks, &err) < 0)
         return usage_error(err.text);
     if (settings->vpc_resolver && strcmp(settings->vpc_resolver, "none") != 0 &&
         !is_address(settings->vpc_resolver))

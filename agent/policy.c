@@ -3,6 +3,7 @@
 #include "common/text.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const char *const default_networks[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
                                                "100.64.0.0/10", "fc00::/7"};
@@ -75,6 +76,16 @@ bool policy_allows_own(const struct host *host, const struct sockaddr *address, 
                        (cidr_contains(&v4, address) || cidr_contains(&v6, address));
 
     return (is_loopback && !policy_allows_proxy(address)) || host_owns(host, text);
+}
+
+bool policy_allows_check(const struct policy *policy, const char *check)
+{
+    size_t count = policy->checks ? policy->checks->count : 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(policy->checks->items[i], check) == 0)
+            return true;
+    return count == 0;
 }
 
 bool policy_allows_name(const struct policy *policy, const char *name)

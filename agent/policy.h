@@ -3,7 +3,7 @@
  * Networks: those given, else RFC 1918, 100.64.0.0/10 (RFC 6598), fc00::/7 (RFC 4193) and the
  * task's own subnets. Loopback, link-local (169.254.0.0/16 holds the metadata endpoints),
  * multicast and the unspecified address never, not even when given.
- * Names: those below the given suffixes; all, when none is given.
+ * Names: those below the given suffixes; all, when none is given. Checks: likewise.
  */
 #ifndef AGENT_POLICY_H
 #define AGENT_POLICY_H
@@ -20,6 +20,7 @@ struct policy {
     size_t network_count;
     struct cidr never[POLICY_NEVER_COUNT];
     const struct options_list *suffixes; /* borrowed from the settings */
+    const struct options_list *checks;   /* likewise; NULL or empty: all */
 };
 
 /* -EINVAL with `err` naming the network that does not parse. */
@@ -32,6 +33,7 @@ bool policy_allows_proxy(const struct sockaddr *address);
 /* What a witness may try besides: its own task, over loopback (not where the proxy listens) and
  * over the task's own addresses. */
 bool policy_allows_own(const struct host *host, const struct sockaddr *address, const char *text);
+bool policy_allows_check(const struct policy *policy, const char *check);
 bool policy_allows_name(const struct policy *policy, const char *name);
 
 #endif

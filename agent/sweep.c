@@ -541,8 +541,8 @@ static void plan_target(struct sweep *sweep, struct target *target, const struct
     const struct check_type *check = check_find(spec->check);
 
     target->spec = spec;
-    if (!check) {
-        target->refusal = "";
+    if (!check || !policy_allows_check(sweep->env.policy, spec->check)) {
+        target->refusal = check ? "left out by --checks" : "";
         target->refused = OUTCOME_UNSUPPORTED;
         return;
     }

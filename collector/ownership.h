@@ -27,7 +27,8 @@ enum owner_state { OWNER_IS_LIVE, OWNER_IS_LOST, OWNER_HAS_LEFT };
 
 /* An agent. All borrowed. */
 struct owner_agent {
-    const char *service, *task, *mode, *netns;
+    const char *service, *task, *mode, *netns, *zone, *revision;
+    int64_t age_s; /* since its agent started; -1 unknown */
     const char *const *addresses;
     size_t address_count;
     enum owner_state state;

@@ -61,6 +61,7 @@ static struct agent *record_of(const struct proto_hello *hello)
     agent->checks = keep_list(arena, hello->checks, hello->check_count);
     agent->dns_rate = hello->dns_rate ? hello->dns_rate : PROTO_DNS_RATE / 2;
     agent->check_count = hello->check_count;
+    agent->age_s = hello->age_s;
     /* 0x1f cannot be in a name: control characters do not arrive. */
     agent->place =
         arena_printf(arena, "%s\x1f%s\x1f%s", hello->cluster, hello->service, hello->task);

@@ -34,6 +34,7 @@ struct agent {
 
     uint32_t link;          /* of the hub; 0 while lost */
     uint64_t since_us;      /* first hello of this instance */
+    int64_t age_s;          /* of the agent at that moment */
     uint64_t change_us;     /* when the link last went up or down */
     struct hub_ticket pull; /* held until there is work */
     int64_t pull_epoch;

@@ -55,6 +55,7 @@ struct run *run_free(struct run *run)
     mem_free(run->leavers);
     mem_free(run->places);
     mem_free(run->rows);
+    answers_deinit(&run->answers);
     plan_deinit(&run->plan);
     store_run_deinit(&run->record);
     fleet_unref(run->fleet);
@@ -188,6 +189,9 @@ struct run_ownership *run_ownership_new(const struct runs *runs, const struct ru
             .task = agent->task,
             .mode = agent->mode,
             .netns = agent->netns,
+            .zone = agent->zone,
+            .revision = agent->revision,
+            .age_s = agent->age_s + (int64_t)((clock_mono_us() - agent->since_us) / 1000000),
             .addresses = agent->addresses,
             .address_count = agent->address_count,
             .state = agent_is_live(agent) ? OWNER_IS_LIVE : OWNER_IS_LOST,
@@ -200,6 +204,9 @@ struct run_ownership *run_ownership_new(const struct runs *runs, const struct ru
             .task = leaver->task,
             .mode = leaver->mode,
             .netns = leaver->netns,
+            .zone = leaver->zone,
+            .revision = leaver->revision,
+            .age_s = -1,
             .addresses = leaver->addresses,
             .address_count = leaver->address_count,
             .state = OWNER_HAS_LEFT,

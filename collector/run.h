@@ -12,6 +12,7 @@
 #ifndef COLLECTOR_RUN_H
 #define COLLECTOR_RUN_H
 
+#include "collector/answers.h"
 #include "collector/fleet.h"
 #include "collector/matrix.h"
 #include "collector/ownership.h"
@@ -121,7 +122,7 @@ struct run_agent {
 
 /* An agent that said leaving during the run. */
 struct run_leaver {
-    const char *service, *task, *mode, *netns;
+    const char *service, *task, *mode, *netns, *zone, *revision;
     const char **addresses;
     size_t address_count;
 };
@@ -147,6 +148,7 @@ struct run {
     size_t leaver_count, leaver_capacity;
     struct tries_row *rows;
     size_t row_count, row_capacity;
+    struct answers answers;
 
     bool is_small;
     unsigned round;           /* of confirmation; 0 before */

@@ -67,6 +67,30 @@ static const char *keep_name(struct run *run, size_t column, const char *name)
     return arena_strdup(&run->arena, name);
 }
 
+/* Of the many that pass nothing more is asked. */
+static const struct tries_detail *detail_of(struct run *run, const struct proto_probe *probe)
+{
+    struct tries_detail *detail;
+
+    if (probe->outcome == OUTCOME_OK)
+        return NULL;
+    detail = arena_alloc(&run->arena, 1, sizeof(*detail));
+    *detail = (struct tries_detail){
+        .local = arena_strdup(&run->arena, probe->local),
+        .text = arena_strdup(&run->arena, probe->detail),
+        .via = arena_strdup(&run->arena, probe->via),
+        .icmp_from = arena_strdup(&run->arena, probe->icmp_from),
+        .icmp_type = (uint8_t)probe->icmp_type,
+        .icmp_code = (uint8_t)probe->icmp_code,
+        .is_held = probe->is_held,
+        .late_ms = (int32_t)(probe->late_us / 1000),
+        .verify = (int32_t)probe->verify,
+        .valid_days = (int32_t)probe->valid_days,
+        .bytes_in = probe->bytes_in,
+    };
+    return detail;
+}
+
 void run_add_row(struct run *run, size_t source, unsigned round, const struct proto_probe *probe)
 {
     if (run->row_count == RUN_ROWS_MAX) {
@@ -89,7 +113,14 @@ void run_add_row(struct run *run, size_t source, unsigned round, const struct pr
         .late = *probe->late ? (uint8_t)outcome_from_name(probe->late) : OUTCOME_UNKNOWN,
         .retransmits = probe->retransmits < UINT8_MAX ? (uint8_t)probe->retransmits : UINT8_MAX,
         .is_silent = probe->bytes_in == 0,
+        .detail = detail_of(run, probe),
     };
+}
+
+void run_add_answer(struct run *run, size_t source, const struct proto_resolution *row)
+{
+    if (run->answers.row_count < RUN_ROWS_MAX)
+        answers_add(&run->answers, source, row);
 }
 
 static void update_source(struct run *run, struct run_source *source)
@@ -181,6 +212,8 @@ static void apply_report(struct runs *runs, struct run *run, struct run_assignme
         throttle_note(&runs->throttle, run->places[report->probes[i].target], &report->probes[i],
                       now_us);
     }
+    for (size_t i = 0; i < report->resolution_count; i++)
+        run_add_answer(run, assignment->source, &report->resolutions[i]);
     assignment->batches++;
     source->batches++;
     if (report->dropped > assignment->dropped) {
@@ -303,6 +336,8 @@ static void keep_leaver(struct run *run, const struct agent *agent)
         .task = arena_strdup(&run->arena, agent->task),
         .mode = arena_strdup(&run->arena, agent->mode),
         .netns = arena_strdup(&run->arena, agent->netns),
+        .zone = arena_strdup(&run->arena, agent->zone),
+        .revision = arena_strdup(&run->arena, agent->revision),
         .addresses = addresses,
         .address_count = agent->address_count,
     };

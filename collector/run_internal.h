@@ -18,6 +18,7 @@ void run_find_places(struct runs *runs, struct run *run);
 
 /* One attempt of a source; beyond RUN_ROWS_MAX it counts as dropped. */
 void run_add_row(struct run *run, size_t source, unsigned round, const struct proto_probe *probe);
+void run_add_answer(struct run *run, size_t source, const struct proto_resolution *row);
 void run_add_witness(struct runs *runs, struct run *run, const struct run_watch *watch,
                      const struct proto_witness *witness);
 /* The columns of a sweep's assignment are done: the source may be. */

@@ -124,6 +124,15 @@ static void resume_row(void *ctx, int64_t id, const struct proto_probe *probe)
         run_add_row(run, assignment->source, assignment->round, probe);
 }
 
+static void resume_answer(void *ctx, int64_t id, const struct proto_resolution *resolution)
+{
+    struct run *run = ((struct resume *)ctx)->run;
+    const struct run_assignment *assignment = run_find_assignment(run, id);
+
+    if (assignment && assignment->source != SIZE_MAX)
+        run_add_answer(run, assignment->source, resolution);
+}
+
 static void read_scope_list(const cJSON *scope, const char *key, struct options_list *list)
 {
     const cJSON *item;
@@ -231,6 +240,8 @@ int runs_resume(struct runs *runs, uint64_t now_us, struct error *err)
                                       &resume);
         if (r == 0)
             r = store_each_probe(runs->store, resume.run->record.id, -1, resume_row, &resume);
+        if (r == 0)
+            r = store_each_resolution(runs->store, resume.run->record.id, resume_answer, &resume);
         resume_state(runs, resume.run, now_us);
         log_info("run-resumed", "run=%lld tasks=%zu rows=%zu", (long long)resume.run->record.id,
                  resume.run->source_count, resume.run->row_count);

@@ -22,6 +22,20 @@
 #define TRIES_ATTEMPTS   2 /* of one task at one endpoint in a round */
 #define TRIES_WITNESSES  8 /* so many tasks speak for all others at one endpoint */
 
+/* What else there is to say of an attempt that failed. Strings are borrowed. */
+struct tries_detail {
+    const char *local;     /* own address and port, "" if never bound */
+    const char *text;      /* a few words, "" mostly */
+    const char *via;       /* "hosts": the address stands in /etc/hosts */
+    const char *icmp_from; /* "": no ICMP error came */
+    uint8_t icmp_type, icmp_code;
+    bool is_held;       /* it was kept open beyond its deadline */
+    int32_t late_ms;    /* when something came, from the attempt's start */
+    int32_t verify;     /* X509_V_ERR_... */
+    int32_t valid_days; /* of the certificate; negative: since */
+    int64_t bytes_in;
+};
+
 /* One attempt. Strings are borrowed. */
 struct tries_row {
     uint32_t source; /* index into the run's sources */
@@ -36,10 +50,11 @@ struct tries_row {
     uint8_t round; /* 0: sweep; 1, ...: confirmation */
     uint8_t attempt;
     uint8_t late; /* enum proto_outcome: what came after the deadline; OUTCOME_UNKNOWN nothing */
-    uint8_t retransmits; /* at most 255 */
-    bool is_silent;      /* connected, and not a byte came back */
-    bool is_reused;      /* the address is another service's task's */
-    bool has_left;       /* the endpoint's task said leaving during the run */
+    uint8_t retransmits;               /* at most 255 */
+    bool is_silent;                    /* connected, and not a byte came back */
+    bool is_reused;                    /* the address is another service's task's */
+    bool has_left;                     /* the endpoint's task said leaving during the run */
+    const struct tries_detail *detail; /* NULL of what passed */
 };
 
 enum tries_verdict {

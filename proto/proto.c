@@ -100,6 +100,7 @@ static const struct field hello_fields[] = {
     STRINGS(proto_hello, "checks", checks, check_count, 32, 16),
     OPTIONAL_INT(proto_hello, dns_rate, 0, 1000),
     OPTIONAL_STRING(proto_hello, netns, 64),
+    OPTIONAL_INT(proto_hello, age_s, 0, INT32_MAX),
     END,
 };
 

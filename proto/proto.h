@@ -101,6 +101,7 @@ struct proto_hello {
     int64_t dns_rate;  /* names a second that it resolves at most; 0: PROTO_DNS_RATE / 2 */
     const char *netns; /* names the network namespace: its host's boot and its number there; "" if
                           unknown. Agents with the same one share addresses and ports */
+    int64_t age_s;     /* since the agent started */
 };
 
 struct proto_welcome {

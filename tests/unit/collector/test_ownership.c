@@ -21,7 +21,16 @@ static void add(const char *service, const char *task, const char *mode, const c
                 const char *address, enum owner_state state)
 {
     addresses[count][0] = address;
-    agents[count] = (struct owner_agent){service, task, mode, netns, addresses[count], 1, state};
+    agents[count] = (struct owner_agent){.service = service,
+                                         .task = task,
+                                         .mode = mode,
+                                         .netns = netns,
+                                         .zone = "a",
+                                         .revision = "",
+                                         .age_s = -1,
+                                         .addresses = addresses[count],
+                                         .address_count = 1,
+                                         .state = state};
     count++;
 }
 
