@@ -163,6 +163,8 @@ static struct proto_message answer(const struct proto_assignment *assignment, co
                                        .outcome = outcome,
                                        .local = "",
                                        .detail = "",
+                                       .via = "",
+                                       .icmp_from = "",
                                        .late = ""};
     return (struct proto_message){.type = PROTO_REPORT,
                                   .report = {.instance = instance,
