@@ -249,6 +249,18 @@ static void show_matrix(struct api *api, const struct httpd_request *request,
     store_run_deinit(&record);
 }
 
+static void show_diagnoses(struct api *api, const struct httpd_request *request,
+                           const struct captures *captures, struct httpd_response *response)
+{
+    struct store_run record;
+
+    (void)request;
+    if (!find_run(api, captures->items[0], response, &record))
+        return;
+    view_diagnoses(api->runs, &record, &response->body);
+    store_run_deinit(&record);
+}
+
 static void show_pair(struct api *api, const struct httpd_request *request,
                       const struct captures *captures, struct httpd_response *response)
 {
@@ -324,6 +336,7 @@ static const struct route {
     {"GET", "/api/v1/runs/*", show_run},
     {"GET", "/api/v1/runs/*/matrix", show_matrix},
     {"GET", "/api/v1/runs/*/pairs/*/*", show_pair},
+    {"GET", "/api/v1/runs/*/diagnoses", show_diagnoses},
     {"GET", "/api/v1/agents", show_agents},
     {"GET", "/api/v1/services", show_services},
 };

@@ -171,6 +171,7 @@ struct run *runs_find(const struct runs *runs, int64_t id)
 
 struct run_ownership {
     struct owner_agent *agents;
+    size_t count;
     struct ownership *ownership;
 };
 
@@ -212,6 +213,7 @@ struct run_ownership *run_ownership_new(const struct runs *runs, const struct ru
             .state = OWNER_HAS_LEFT,
         };
     }
+    result->count = count;
     result->ownership = ownership_new(run->fleet, result->agents, count);
     return result;
 }
@@ -229,6 +231,13 @@ struct run_ownership *run_ownership_free(struct run_ownership *ownership)
 const struct ownership *run_ownership_get(const struct run_ownership *ownership)
 {
     return ownership->ownership;
+}
+
+const struct owner_agent *run_ownership_agents(const struct run_ownership *ownership,
+                                               size_t *ret_count)
+{
+    *ret_count = ownership->count;
+    return ownership->agents;
 }
 
 void run_mark_rows(const struct runs *runs, struct run *run)
@@ -361,13 +370,33 @@ static struct owner_list list_owners(const struct runs *runs, const struct run *
     return list;
 }
 
-static int store_verdict(struct runs *runs, struct run *run, const struct matrix *matrix)
+static const char **list_diagnoses(const struct run *run, const struct diagnoses *diagnoses,
+                                   struct arena *arena)
+{
+    const char **list = arena_alloc(arena, diagnoses->count + 1, sizeof(*list));
+
+    for (size_t i = 0; i < diagnoses->count; i++) {
+        CLEANUP_BUF struct buf json = BUF_INIT(BUF_UNBOUNDED);
+        view_diagnosis(run->fleet, &diagnoses->items[i], &json);
+        list[i] = arena_strdup(arena, buf_text(&json));
+    }
+    return list;
+}
+
+static int store_verdict(struct runs *runs, struct run *run, const struct matrix *matrix,
+                         const struct diagnoses *diagnoses)
 {
     struct store_source *sources = mem_array(run->source_count, sizeof(*sources));
     struct store_cell *cells = mem_array(matrix->rows * matrix->columns, sizeof(*cells));
     struct arena arena = {0};
     struct owner_list owners = list_owners(runs, run, &arena);
-    size_t cell_count = 0;
+    struct store_judgement judgement = {.run = &run->record,
+                                        .sources = sources,
+                                        .source_count = run->source_count,
+                                        .cells = cells,
+                                        .owners = owners.owners,
+                                        .owner_count = owners.count,
+                                        .diagnosis_count = diagnoses->count};
     int r;
 
     for (size_t i = 0; i < run->source_count; i++) {
@@ -380,11 +409,11 @@ static int store_verdict(struct runs *runs, struct run *run, const struct matrix
             if (matrix_at(matrix, s, c)->state == CELL_ABSENT)
                 continue;
             view_cell(run, matrix, s, c, &json);
-            cells[cell_count++] =
+            cells[judgement.cell_count++] =
                 (struct store_cell){(int64_t)s, (int64_t)c, arena_strdup(&arena, buf_text(&json))};
         }
-    r = store_judge_run(runs->store, &run->record, sources, run->source_count, cells, cell_count,
-                        owners.owners, owners.count);
+    judgement.diagnoses = list_diagnoses(run, diagnoses, &arena);
+    r = store_judge_run(runs->store, &judgement);
     arena_deinit(&arena);
     mem_free(owners.owners);
     mem_free(cells);
@@ -396,22 +425,25 @@ static int store_verdict(struct runs *runs, struct run *run, const struct matrix
 static int judge(struct runs *runs, struct run *run)
 {
     struct matrix *matrix;
+    struct diagnoses *diagnoses;
     int r;
 
     run_mark_rows(runs, run);
     matrix = run_matrix(run);
+    diagnoses = run_diagnose(runs, run, matrix);
     run->record.finished_ms = clock_wall_ms();
     run->record.verdict = (int)matrix->verdict;
     run->record.is_incomplete = matrix->is_incomplete;
-    r = store_verdict(runs, run, matrix);
+    r = store_verdict(runs, run, matrix, diagnoses);
     if (r == 0)
-        log_info("run-judged", "run=%lld verdict=%s incomplete=%s rows=%zu ms=%lld",
+        log_info("run-judged", "run=%lld verdict=%s incomplete=%s rows=%zu diagnoses=%zu ms=%lld",
                  (long long)run->record.id, verdict_name(matrix->verdict),
-                 matrix->is_incomplete ? "yes" : "no", run->row_count,
+                 matrix->is_incomplete ? "yes" : "no", run->row_count, diagnoses->count,
                  (long long)(run->record.finished_ms - run->record.created_ms));
     else
         log_error("verdict-not-stored", "run=%lld error=%s", (long long)run->record.id,
                   LOG_QUOTE(store_problem(runs->store)));
+    diagnoses_free(diagnoses);
     matrix_free(matrix);
     return r;
 }

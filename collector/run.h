@@ -13,6 +13,7 @@
 #define COLLECTOR_RUN_H
 
 #include "collector/answers.h"
+#include "collector/diagnose.h"
 #include "collector/fleet.h"
 #include "collector/matrix.h"
 #include "collector/ownership.h"
@@ -56,6 +57,7 @@ struct run_source {
     int64_t id;
     size_t service;
     const char *task, *instance, *zone;
+    const char *facts;   /* as stored: JSON {revision, addresses, resolvers} */
     uint8_t *work;       /* enum column_work, by column */
     size_t column_count; /* that it is to probe */
     size_t todo, undone; /* of these: not given; not done */
@@ -232,11 +234,17 @@ uint64_t runs_tick(struct runs *runs, uint64_t now_us);
 
 /* The matrix as of now. The caller frees it; its rows are the run's. */
 struct matrix *run_matrix(const struct run *run);
+/* Why what is red is red. The caller frees it (diagnoses_free). */
+struct diagnoses *run_diagnose(const struct runs *runs, const struct run *run,
+                               const struct matrix *matrix);
 /* Whose an endpoint's address is, by those who are there and those who left during the run. */
 struct run_ownership;
 struct run_ownership *run_ownership_new(const struct runs *runs, const struct run *run);
 struct run_ownership *run_ownership_free(struct run_ownership *ownership);
 const struct ownership *run_ownership_get(const struct run_ownership *ownership);
+/* The agents that it was built from. */
+const struct owner_agent *run_ownership_agents(const struct run_ownership *ownership,
+                                               size_t *ret_count);
 
 const char *source_state_name(enum source_state state);
 const char *run_state_name(enum run_state state);

@@ -9,6 +9,21 @@
 #include <errno.h>
 #include <string.h>
 
+/* What may be another thing at the next run: the diagnosis tells what changed. */
+static const char *facts_of(struct run *run, const struct agent *agent)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
+
+    buf_puts(&out, "{\"revision\":");
+    buf_put_json(&out, agent->revision);
+    buf_puts(&out, ",\"addresses\":");
+    buf_put_json_list(&out, agent->addresses, agent->address_count);
+    buf_puts(&out, ",\"resolvers\":");
+    buf_put_json_list(&out, agent->resolvers, agent->resolver_count);
+    buf_putc(&out, '}');
+    return arena_strdup(&run->arena, buf_text(&out));
+}
+
 static void add_source(struct run *run, const struct agent *agent, size_t service, size_t *capacity)
 {
     struct run_source source = {
@@ -16,6 +31,7 @@ static void add_source(struct run *run, const struct agent *agent, size_t servic
         .task = arena_strdup(&run->arena, agent->task),
         .instance = arena_strdup(&run->arena, agent->instance),
         .zone = arena_strdup(&run->arena, agent->zone),
+        .facts = facts_of(run, agent),
         .work = mem_array(run->fleet->column_count, sizeof(*source.work)),
     };
 
@@ -172,6 +188,7 @@ static int store_plan(struct runs *runs, struct run *run)
             .task = source->task,
             .instance = source->instance,
             .zone = source->zone,
+            .facts = source->facts,
             .columns = columns[i],
         };
     }

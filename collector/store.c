@@ -32,8 +32,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [GET_FLEET] = "SELECT text FROM fleet WHERE id = ?",
     [PUT_RUN] = "INSERT INTO run (fleet, state, trigger, created_ms, deadline_ms, scope, live) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [PUT_SOURCE] = "INSERT INTO source (run, service, task, instance, zone, columns) "
-                   "VALUES (?, ?, ?, ?, ?, ?)",
+    [PUT_SOURCE] = "INSERT INTO source (run, service, task, instance, zone, columns, facts) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?)",
     [PUT_ASSIGNMENT] = "INSERT OR IGNORE INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [SET_RUN_STATE] = "UPDATE run SET state = ? WHERE id = ?",
     [SET_SOURCE_STATE] = "UPDATE source SET state = ? WHERE id = ?",
@@ -42,6 +42,9 @@ static const char *const statements[STATEMENT_COUNT] = {
                   "WHERE id = ? AND state < 4",
     [FORGET_MESSAGES] = "UPDATE assignment SET message = '' WHERE run = ?",
     [PUT_OWNER] = "INSERT OR IGNORE INTO owner VALUES (?, ?, ?, ?)",
+    [PUT_DIAGNOSIS] = "INSERT INTO diagnosis VALUES (?, ?, ?)",
+    [LIST_DIAGNOSES] = "SELECT json FROM diagnosis WHERE run = ? ORDER BY number",
+    [GET_CELL] = "SELECT json FROM cell WHERE run = ? AND source = ? AND column = ?",
     [PUT_CELL] = "INSERT INTO cell (run, source, column, json) VALUES (?, ?, ?, ?)",
     [GET_RUN] = RUN_FIELDS "WHERE id = ?",
     [LAST_RUN] = RUN_FIELDS "ORDER BY id DESC LIMIT 1",
@@ -52,7 +55,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [LIST_SOURCES] =
         "SELECT id, run, service, task, instance, zone, columns, state, (SELECT count(*) "
         "FROM batch JOIN assignment ON batch.assignment = assignment.id WHERE assignment.source = "
-        "source.id AND assignment.run = source.run) FROM source WHERE run = ? ORDER BY id",
+        "source.id AND assignment.run = source.run), facts FROM source WHERE run = ? ORDER BY id",
     [LIST_OWNERS] = "SELECT address, service, json FROM owner WHERE run = ?",
     [LIST_WITNESSES] = "SELECT service, task, message FROM witness WHERE run = ? AND late = 0 "
                        "ORDER BY service, task, round, assignment",

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_SCHEMA 3 /* PRAGMA user_version */
+#define STORE_SCHEMA 4 /* PRAGMA user_version */
 
 struct store;
 
@@ -58,9 +58,10 @@ struct store_source {
     int64_t id;
     int64_t run;
     const char *service, *task, *instance, *zone; /* owned by the row when read */
-    const char *columns;                          /* JSON list of the column ids it probes */
-    const char *state;                            /* open, done, departed, missing, late, dropped */
-    int64_t batches;                              /* stored so far */
+    const char *facts;   /* JSON {revision, addresses, resolvers} of the task */
+    const char *columns; /* JSON list of the column ids it probes */
+    const char *state;   /* open, done, departed, missing, late, dropped */
+    int64_t batches;     /* stored so far */
 };
 
 /* One piece of work that an agent was given. */
@@ -101,11 +102,20 @@ struct store_owner {
     const char *json; /* as the API shows it */
 };
 
-/* The verdict, for good: the run's row, its sources' states, its cells and owners, at once. */
-int store_judge_run(struct store *store, const struct store_run *run,
-                    const struct store_source *sources, size_t source_count,
-                    const struct store_cell *cells, size_t cell_count,
-                    const struct store_owner *owners, size_t owner_count);
+struct store_judgement {
+    const struct store_run *run;        /* finished_ms, verdict, is_incomplete */
+    const struct store_source *sources; /* their states */
+    size_t source_count;
+    const struct store_cell *cells;
+    size_t cell_count;
+    const struct store_owner *owners;
+    size_t owner_count;
+    const char *const *diagnoses; /* as the API shows them, in order */
+    size_t diagnosis_count;
+};
+
+/* The verdict, for good, all of it at once. */
+int store_judge_run(struct store *store, const struct store_judgement *judgement);
 
 /* 0; -ENOENT. `id` 0 is the last one. */
 int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
@@ -123,6 +133,10 @@ typedef void (*store_assignment_fn)(void *ctx, const struct store_assignment *as
 int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx);
 /* One assignment, by its id: 0, or -ENOENT. `fn` is called once when there is one. */
 int store_get_assignment(struct store *store, int64_t id, store_assignment_fn fn, void *ctx);
+typedef void (*store_diagnosis_fn)(void *ctx, const char *json);
+int store_each_diagnosis(struct store *store, int64_t run, store_diagnosis_fn fn, void *ctx);
+/* The cell's JSON; freed by the caller with mem_free. NULL when there is none. */
+char *store_get_cell(struct store *store, int64_t run, int64_t source, int64_t column);
 typedef void (*store_cell_fn)(void *ctx, const struct store_cell *cell);
 int store_each_cell(struct store *store, int64_t run, store_cell_fn fn, void *ctx);
 
@@ -144,8 +158,9 @@ int store_put_witness(struct store *store, const struct proto_witness *witness, 
 int store_put_report(struct store *store, const struct proto_report *report, bool is_late);
 
 typedef void (*store_witness_fn)(void *ctx, const char *service, const char *task,
-                                 const struct proto_witness *witness);
-/* Those that were in time, by service, task and round. */
+                                 struct proto_message *message);
+/* Those that were in time, by service, task and round. To keep a message the caller takes it, and
+ * leaves another one, such as an empty `idle`, in its place. */
 int store_each_witness(struct store *store, int64_t run, store_witness_fn fn, void *ctx);
 typedef void (*store_probe_fn)(void *ctx, int64_t assignment, const struct proto_probe *probe);
 /* Rows that were in time; `column` -1: all. */

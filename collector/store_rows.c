@@ -77,8 +77,7 @@ static void on_witness(sqlite3_stmt *statement, void *sink_pointer)
     const char *text = store_text_at(statement, 2);
 
     if (proto_decode(text, strlen(text), &message, &err) == 0 && message.type == PROTO_WITNESS)
-        sink->fn(sink->ctx, store_text_at(statement, 0), store_text_at(statement, 1),
-                 &message.witness);
+        sink->fn(sink->ctx, store_text_at(statement, 0), store_text_at(statement, 1), &message);
 }
 
 int store_each_witness(struct store *store, int64_t run, store_witness_fn fn, void *ctx)

@@ -64,9 +64,9 @@ void store_run_deinit(struct store_run *run)
 
 static int put_source(struct store *store, int64_t run, struct store_source *source)
 {
-    int r = store_finish(store,
-                         store_bind(store, PUT_SOURCE, "isssss", run, source->service, source->task,
-                                    source->instance, source->zone, source->columns));
+    int r = store_finish(store, store_bind(store, PUT_SOURCE, "issssss", run, source->service,
+                                           source->task, source->instance, source->zone,
+                                           source->columns, source->facts ? source->facts : "{}"));
 
     source->run = run;
     source->id = sqlite3_last_insert_rowid(store->db);
@@ -99,11 +99,33 @@ int store_set_source_instance(struct store *store, int64_t source, const char *i
     return store_finish(store, store_bind(store, SET_SOURCE_INSTANCE, "si", instance, source));
 }
 
-int store_judge_run(struct store *store, const struct store_run *run,
-                    const struct store_source *sources, size_t source_count,
-                    const struct store_cell *cells, size_t cell_count,
-                    const struct store_owner *owners, size_t owner_count)
+static int put_parts(struct store *store, const struct store_judgement *judgement)
 {
+    int64_t run = judgement->run->id;
+    int r = 0;
+
+    for (size_t i = 0; i < judgement->source_count && r == 0; i++)
+        r = store_finish(store, store_bind(store, SET_SOURCE_STATE, "si",
+                                           judgement->sources[i].state, judgement->sources[i].id));
+    for (size_t i = 0; i < judgement->cell_count && r == 0; i++) {
+        const struct store_cell *cell = &judgement->cells[i];
+        r = store_finish(store, store_bind(store, PUT_CELL, "iiis", run, cell->source, cell->column,
+                                           cell->json));
+    }
+    for (size_t i = 0; i < judgement->owner_count && r == 0; i++) {
+        const struct store_owner *owner = &judgement->owners[i];
+        r = store_finish(store, store_bind(store, PUT_OWNER, "isis", run, owner->address,
+                                           owner->service, owner->json));
+    }
+    for (size_t i = 0; i < judgement->diagnosis_count && r == 0; i++)
+        r = store_finish(store, store_bind(store, PUT_DIAGNOSIS, "iis", run, (int64_t)i,
+                                           judgement->diagnoses[i]));
+    return r;
+}
+
+int store_judge_run(struct store *store, const struct store_judgement *judgement)
+{
+    const struct store_run *run = judgement->run;
     int r = store_begin_own(store);
 
     if (r < 0)
@@ -113,15 +135,8 @@ int store_judge_run(struct store *store, const struct store_run *run,
                                 (int64_t)run->is_incomplete, run->id));
     if (r == 0) /* nothing of it is sent again */
         r = store_finish(store, store_bind(store, FORGET_MESSAGES, "i", run->id));
-    for (size_t i = 0; i < source_count && r == 0; i++)
-        r = store_finish(
-            store, store_bind(store, SET_SOURCE_STATE, "si", sources[i].state, sources[i].id));
-    for (size_t i = 0; i < cell_count && r == 0; i++)
-        r = store_finish(store, store_bind(store, PUT_CELL, "iiis", run->id, cells[i].source,
-                                           cells[i].column, cells[i].json));
-    for (size_t i = 0; i < owner_count && r == 0; i++)
-        r = store_finish(store, store_bind(store, PUT_OWNER, "isis", run->id, owners[i].address,
-                                           owners[i].service, owners[i].json));
+    if (r == 0)
+        r = put_parts(store, judgement);
     return store_end_own(store, r);
 }
 
@@ -221,6 +236,7 @@ static void on_source(sqlite3_stmt *statement, void *sink_pointer)
         .columns = store_text_at(statement, 6),
         .state = store_text_at(statement, 7),
         .batches = sqlite3_column_int64(statement, 8),
+        .facts = store_text_at(statement, 9),
     };
 
     sink->fn(sink->ctx, &source);
@@ -248,6 +264,35 @@ int store_get_assignment(struct store *store, int64_t id, store_assignment_fn fn
         on_assignment(statement, &sink);
     sqlite3_reset(statement);
     return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? -ENOENT : store_note_problem(store, code);
+}
+
+struct diagnosis_sink {
+    store_diagnosis_fn fn;
+    void *ctx;
+};
+
+static void on_diagnosis(sqlite3_stmt *statement, void *sink_pointer)
+{
+    const struct diagnosis_sink *sink = sink_pointer;
+
+    sink->fn(sink->ctx, store_text_at(statement, 0));
+}
+
+int store_each_diagnosis(struct store *store, int64_t run, store_diagnosis_fn fn, void *ctx)
+{
+    return store_each_row(store, store_bind(store, LIST_DIAGNOSES, "i", run), on_diagnosis,
+                          &(struct diagnosis_sink){fn, ctx});
+}
+
+char *store_get_cell(struct store *store, int64_t run, int64_t source, int64_t column)
+{
+    sqlite3_stmt *statement = store_bind(store, GET_CELL, "iii", run, source, column);
+    char *json = NULL;
+
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        json = mem_strdup(store_text_at(statement, 0));
+    sqlite3_reset(statement);
+    return json;
 }
 
 struct cell_sink {

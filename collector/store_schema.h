@@ -129,6 +129,11 @@ static const char *const store_migrations[] = {
     "CREATE TABLE owner ("
     " run INTEGER NOT NULL REFERENCES run, address TEXT NOT NULL, service INTEGER NOT NULL,"
     " json TEXT NOT NULL, PRIMARY KEY (run, address, service)) WITHOUT ROWID;",
+
+    "ALTER TABLE source ADD facts TEXT NOT NULL DEFAULT '{}';" /* of the task: revision, ... */
+    "CREATE TABLE diagnosis ("
+    " run INTEGER NOT NULL REFERENCES run, number INTEGER NOT NULL,"
+    " json TEXT NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID;",
 };
 
 #endif

@@ -1,6 +1,7 @@
 #include "collector/view.h"
 
 #include "collector/view_internal.h"
+#include "collector/words.h"
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -59,73 +60,14 @@ void view_put_list(struct buf *out, const char *key, const char *const *list, si
     buf_put_json_list(out, list, count);
 }
 
-static const char *errno_name(int64_t error)
-{
-    const char *name = error > 0 ? strerrorname_np((int)error) : "";
-
-    return name ? name : "";
-}
-
-void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t error, int64_t status,
-                struct buf *out)
-{
-    static const char *const words[OUTCOME_COUNT] = {
-        [OUTCOME_UNKNOWN] = "an outcome that this collector does not know (newer agent)",
-        [OUTCOME_OK] = "ok",
-        [OUTCOME_NXDOMAIN] = "the name does not exist (NXDOMAIN)",
-        [OUTCOME_NODATA] = "the name has no record of that type (NODATA)",
-        [OUTCOME_SERVFAIL] = "the resolver failed (SERVFAIL)",
-        [OUTCOME_DNS_REFUSED] = "the resolver refused the query (REFUSED)",
-        [OUTCOME_DNS_ERROR] = "the resolver's answer was an error or unreadable",
-        [OUTCOME_DNS_TRUNCATED] = "the resolver's answer was cut off",
-        [OUTCOME_DNS_TIMEOUT] = "the resolver did not answer",
-        [OUTCOME_DNS_UNREACHABLE] = "the resolver could not be reached",
-        [OUTCOME_REFUSED] = "connection refused",
-        [OUTCOME_UNREACHABLE] = "unreachable",
-        [OUTCOME_RESET] = "connection reset",
-        [OUTCOME_CLOSED] = "connected; closed without an answer",
-        [OUTCOME_BAD_REPLY] = "the answer was not the expected protocol",
-        [OUTCOME_BAD_CONTENT] = "the answer does not hold what is expected",
-        [OUTCOME_NOT_SERVING] = "it answers, and says that it does not serve",
-        [OUTCOME_TLS_EXPIRED] = "the certificate has expired",
-        [OUTCOME_TLS_NOT_YET] = "the certificate is not valid yet",
-        [OUTCOME_TLS_NAME] = "the certificate is for another name",
-        [OUTCOME_TLS_UNTRUSTED] = "the certificate comes from a CA that is not trusted here",
-        [OUTCOME_TLS_CLIENT_CERT] = "the server wants a client certificate, or another one",
-        [OUTCOME_TLS_PLAIN] = "the peer does not speak TLS",
-        [OUTCOME_TLS_EXPECTED] = "the peer expects TLS",
-        [OUTCOME_TLS_ERROR] = "the TLS handshake failed",
-        [OUTCOME_REUSED] = "it answers, but the address belongs to another service's task",
-        [OUTCOME_SPARED] = "left alone: it accepts connections and never answers",
-        [OUTCOME_PROXY] = "only the task's own proxy answered",
-        [OUTCOME_LOCAL_ROUTE] = "the source's own routing or firewall refused",
-        [OUTCOME_SELF] = "its own address",
-        [OUTCOME_SKIPPED] = "address family without a source address",
-        [OUTCOME_NOT_ALLOWED] = "outside what the agent may reach (--allow-net, --allow-suffix)",
-        [OUTCOME_OVER_BUDGET] = "over the agent's limits",
-        [OUTCOME_UNSUPPORTED] = "the agent cannot do this check",
-        [OUTCOME_LOCAL_ERROR] = "the agent could not try",
-    };
-
-    if (outcome == OUTCOME_TIMEOUT)
-        buf_puts(out, phase == PHASE_CONNECT ? "no answer to the connection attempt (time-out)"
-                                             : "connected; no answer in time");
-    else if (outcome == OUTCOME_BAD_STATUS)
-        buf_printf(out, "HTTP %lld", (long long)status);
-    else
-        buf_puts(out, words[outcome < OUTCOME_COUNT ? outcome : OUTCOME_UNKNOWN]);
-    if (error && outcome != OUTCOME_REFUSED && outcome != OUTCOME_TIMEOUT)
-        buf_printf(out, " (%s)", errno_name(error));
-}
-
 void view_put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,
                             int64_t error, int64_t status)
 {
     CLEANUP_BUF struct buf words = BUF_INIT(512);
 
-    view_words(phase, outcome, error, status, &words);
+    words_put(phase, outcome, error, status, &words);
     buf_printf(out, "\"phase\":\"%s\",\"outcome\":\"%s\",\"errno\":\"%s\",\"status\":%lld",
-               phase_name(phase), outcome_name(outcome), errno_name(error), (long long)status);
+               phase_name(phase), outcome_name(outcome), words_errno(error), (long long)status);
     view_put_text(out, "text", buf_text(&words));
 }
 
@@ -343,6 +285,23 @@ static void on_unfinished_task(void *ctx, const struct store_source *source)
         on_stored_task(ctx, source);
 }
 
+static void on_diagnosis(void *ctx, const char *json)
+{
+    struct buf *out = ctx;
+
+    if (buf_text(out)[out->length - 1] != '[')
+        buf_putc(out, ',');
+    buf_puts(out, json);
+}
+
+/* None before the verdict: what failed once may have been chance. */
+static void put_diagnoses(const struct runs *runs, const struct store_run *record, struct buf *out)
+{
+    buf_puts(out, ",\"diagnoses\":[");
+    store_each_diagnosis(runs->store, record->id, on_diagnosis, out);
+    buf_putc(out, ']');
+}
+
 void view_matrix(const struct runs *runs, const struct store_run *record, struct buf *out)
 {
     const struct run *run = runs_find(runs, record->id);
@@ -358,7 +317,17 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
     buf_puts(out, "],\"unfinished\":[");
     if (!run)
         store_each_source(runs->store, record->id, on_unfinished_task, &unfinished);
-    buf_puts(out, "],\"diagnoses\":[]}");
+    buf_putc(out, ']');
+    put_diagnoses(runs, record, out);
+    buf_putc(out, '}');
+}
+
+void view_diagnoses(const struct runs *runs, const struct store_run *record, struct buf *out)
+{
+    buf_puts(out, "{\"schema\":1,\"run\":");
+    put_open_run(runs_find(runs, record->id), record, out);
+    put_diagnoses(runs, record, out);
+    buf_putc(out, '}');
 }
 
 /* ---- agents and services ---- */

@@ -13,12 +13,17 @@ void view_cell(const struct run *run, const struct matrix *matrix, size_t source
 void view_owner(const struct ownership *ownership, size_t service, const char *address,
                 struct buf *out);
 
+/* {cause, confidence, severity, stage, scope, summary, fix, cells, evidence, ruled_out, ...} */
+void view_diagnosis(const struct fleet *fleet, const struct diagnosis *diagnosis, struct buf *out);
+
 /* {id, state, trigger, started, finished, verdict, ...} */
 void view_run(const struct store_run *record, struct buf *out);
 /* The same with its tasks and progress. */
 void view_run_detail(const struct runs *runs, const struct store_run *record, struct buf *out);
 /* The whole document: schema, run, cells, diagnoses. */
 void view_matrix(const struct runs *runs, const struct store_run *record, struct buf *out);
+/* The diagnoses alone: schema, run, diagnoses. */
+void view_diagnoses(const struct runs *runs, const struct store_run *record, struct buf *out);
 /* One pair: its cell, and every attempt and resolution behind it. -ENOENT: no such pair. */
 int view_pair(const struct runs *runs, const struct store_run *record, const char *source,
               const char *target, const char *check, struct buf *out);
@@ -27,9 +32,5 @@ void view_services(const struct runs *runs, struct buf *out);
 
 /* Counters and gauges in Prometheus' text format (exposition format 0.0.4). */
 void view_metrics(const struct runs *runs, struct buf *out);
-
-/* What was observed, in words: "no answer to the SYN", "HTTP 503", "no such name (NXDOMAIN)". */
-void view_words(enum proto_phase phase, enum proto_outcome outcome, int64_t error, int64_t status,
-                struct buf *out);
 
 #endif

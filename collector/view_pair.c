@@ -26,7 +26,7 @@ struct place {
 
 struct pair {
     struct buf *out;
-    const char *source;
+    const char *source, *check;
     size_t count;
     struct store_source *sources; /* of the source's tasks: id and task */
     size_t source_count, source_capacity;
@@ -396,8 +396,9 @@ static void put_counters(struct buf *out, const struct proto_witness *witness)
 }
 
 static void put_witness(void *ctx, const char *service, const char *task,
-                        const struct proto_witness *witness)
+                        struct proto_message *message)
 {
+    const struct proto_witness *witness = &message->witness;
     struct pair *pair = ctx;
     struct buf *out = pair->out;
 
@@ -423,6 +424,25 @@ static void put_witness(void *ctx, const char *service, const char *task,
     buf_putc(out, '}');
 }
 
+/* Those that explain this very pair. */
+static void put_diagnosis(void *ctx, const char *json)
+{
+    struct pair *pair = ctx;
+    CLEANUP_JSON cJSON *diagnosis = json_parse(json, strlen(json), 6, NULL);
+    const cJSON *cell;
+
+    cJSON_ArrayForEach(cell, cJSON_GetObjectItemCaseSensitive(diagnosis, "cells"))
+    {
+        if (strcmp(json_string(cell, "source", ""), pair->source) != 0 ||
+            strcmp(json_string(cell, "target", ""), pair->target->name) != 0 ||
+            strcmp(json_string(cell, "check", ""), pair->check) != 0)
+            continue;
+        buf_puts(pair->out, pair->count++ ? "," : "");
+        buf_puts(pair->out, json);
+        return;
+    }
+}
+
 /* Whether any of the target's agents, as they are now, can see what comes to its addresses. */
 static bool can_be_witnessed(const struct runs *runs, const struct fleet_service *target)
 {
@@ -445,6 +465,7 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
         .source = fleet->services[source].name,
         .target = fleet_column_service(fleet, column),
         .target_index = fleet->columns[column].service,
+        .check = fleet_column_check(fleet, column)->name,
     };
 
     store_each_source(runs->store, record->id, keep_source, &pair);
@@ -466,7 +487,10 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
     buf_puts(out, "],\"witnesses\":[");
     pair.count = 0;
     store_each_witness(runs->store, record->id, put_witness, &pair);
-    buf_puts(out, "],\"diagnoses\":[]}");
+    buf_puts(out, "],\"diagnoses\":[");
+    pair.count = 0;
+    store_each_diagnosis(runs->store, record->id, put_diagnosis, &pair);
+    buf_puts(out, "]}");
     mem_free(pair.places);
     mem_free(pair.pieces);
     mem_free(pair.sources);

@@ -3,6 +3,7 @@
 #include "tests/unit/collector/fixture.h"
 
 #include "collector/view.h"
+#include "collector/words.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -578,11 +579,11 @@ static void test_words(void **state)
     CLEANUP_BUF struct buf words = BUF_INIT(200);
 
     (void)state;
-    view_words(PHASE_CONNECT, OUTCOME_TIMEOUT, 0, 0, &words);
+    words_put(PHASE_CONNECT, OUTCOME_TIMEOUT, 0, 0, &words);
     buf_puts(&words, "|");
-    view_words(PHASE_EXCHANGE, OUTCOME_BAD_STATUS, 0, 503, &words);
+    words_put(PHASE_EXCHANGE, OUTCOME_BAD_STATUS, 0, 503, &words);
     buf_puts(&words, "|");
-    view_words(PHASE_CONNECT, OUTCOME_UNREACHABLE, EHOSTUNREACH, 0, &words);
+    words_put(PHASE_CONNECT, OUTCOME_UNREACHABLE, EHOSTUNREACH, 0, &words);
     assert_string_equal(buf_text(&words), "no answer to the connection attempt (time-out)|HTTP 503|"
                                           "unreachable (EHOSTUNREACH)");
 }

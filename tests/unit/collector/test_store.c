@@ -143,7 +143,8 @@ static void test_a_run_does_not_disturb_open_reports(void **state)
     assert_int_equal(store_begin(store), 0);
     assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
     assert_int_equal(store_put_run(store, &other, NULL, 0), -EINPROGRESS);
-    assert_int_equal(store_judge_run(store, &verdict, NULL, 0, NULL, 0, NULL, 0), -EINPROGRESS);
+    assert_int_equal(store_judge_run(store, &(struct store_judgement){.run = &verdict}),
+                     -EINPROGRESS);
     assert_int_equal(store_commit(store), 0);
     assert_int_equal(probes_of(store, run), 1);
     assert_int_equal(store_put_run(store, &other, NULL, 0), 0);
@@ -230,6 +231,12 @@ static void count_cell(void *ctx, const struct store_cell *cell)
     ++*(int *)ctx;
 }
 
+static void count_diagnosis(void *ctx, const char *json)
+{
+    assert_string_equal(json, "{\"cause\":\"x\"}");
+    ++*(int *)ctx;
+}
+
 static void test_a_verdict_never_changes(void **state)
 {
     struct store *store = open_store();
@@ -238,18 +245,34 @@ static void test_a_verdict_never_changes(void **state)
     struct store_cell cell = {0, 0, "{\"a\":1}"};
     struct store_source done = {.id = 1, .state = "done"};
     struct store_owner owner = {"10.0.0.1", 0, "{}"};
-    int cells = 0;
+    const char *diagnoses[] = {"{\"cause\":\"x\"}"};
+    struct store_judgement judgement = {.run = &run,
+                                        .sources = &done,
+                                        .source_count = 1,
+                                        .cells = &cell,
+                                        .cell_count = 1,
+                                        .owners = &owner,
+                                        .owner_count = 1,
+                                        .diagnoses = diagnoses,
+                                        .diagnosis_count = 1};
+    int cells = 0, seen = 0;
+    char *json;
 
     (void)state;
-    assert_int_equal(store_judge_run(store, &run, &done, 1, &cell, 1, &owner, 1), 0);
+    assert_int_equal(store_judge_run(store, &judgement), 0);
     run.verdict = 0;
-    assert_true(store_judge_run(store, &run, &done, 1, &cell, 1, &owner, 1) <
-                0); /* its cells are there */
+    assert_true(store_judge_run(store, &judgement) < 0); /* its cells are there */
     assert_int_equal(store_get_run(store, id, &again), 0);
     assert_int_equal(again.verdict, 1);
     assert_int_equal(again.state, RUN_JUDGED);
     assert_int_equal(store_each_cell(store, id, count_cell, &cells), 0);
     assert_int_equal(cells, 1);
+    assert_int_equal(store_each_diagnosis(store, id, count_diagnosis, &seen), 0);
+    assert_int_equal(seen, 1);
+    json = store_get_cell(store, id, 0, 0);
+    assert_string_equal(json, "{\"a\":1}");
+    mem_free(json);
+    assert_null(store_get_cell(store, id, 0, 1));
     store_run_deinit(&again);
     store_close(store);
 }

@@ -1,0 +1,759 @@
+#include "collector/diagnose_internal.h"
+
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#define SAMPLE_MAX     100000 /* symptoms weighed at once: of more, every n-th; the rest follows */
+#define PASSES_MAX     8      /* over what is left then */
+#define REST           6.0    /* weight of what is not known */
+#define EVIDENCE_MAX   12
+#define RULED_OUT_MAX  8
+#define UNKNOWN_WEIGHT 3.0
+
+/* A cause in a scope. */
+struct candidate {
+    uint64_t key; /* the scope's, and the rule's */
+    uint64_t scope_key;
+    const struct rule *rule;
+    enum scope_kind kind;
+    double share;  /* of what is in the scope and fails; below 1 only for intermittent causes */
+    double sum;    /* scores of its members that nothing explains yet */
+    uint32_t open; /* how many these are */
+    uint32_t first, count; /* its members */
+    UT_hash_handle hh;
+};
+
+struct solver {
+    const struct symptoms *symptoms;
+    struct diagnoses *diagnoses;
+    bool *is_covered; /* per symptom */
+
+    /* of one pass */
+    uint32_t *sample; /* symptoms */
+    size_t sample_count;
+    struct candidate *candidates; /* an array; `by_key` points into it */
+    size_t candidate_count, candidate_capacity;
+    struct candidate_key *by_key;
+    struct link {
+        uint32_t candidate;
+        float score;
+    } * links; /* of each sampled symptom, one after the other */
+    size_t link_count, link_capacity;
+    uint32_t *first_link; /* per sampled symptom, and one more */
+    uint32_t *members;    /* sampled symptoms of each candidate */
+    double *rival;        /* per candidate, while one diagnosis is made */
+};
+
+/* ---- names of enums, small things ---- */
+
+const char *diagnosis_severity_name(enum diagnosis_severity severity)
+{
+    static const char *const names[] = {"failure", "observed", "warning"};
+
+    return names[severity];
+}
+
+const char *diagnosis_stage_name(enum diagnosis_stage stage)
+{
+    static const char *const names[] = {"source", "resolver", "network", "port",
+                                        "tls",    "app",      "probe"};
+
+    return names[stage];
+}
+
+struct diagnosis *diagnoses_add(struct diagnoses *diagnoses, const struct cause *cause,
+                                enum diagnosis_severity severity, double confidence)
+{
+    struct diagnosis *diagnosis;
+
+    mem_grow(&diagnoses->items, diagnoses->count, &diagnoses->capacity, sizeof(*diagnoses->items));
+    diagnosis = &diagnoses->items[diagnoses->count++];
+    *diagnosis = (struct diagnosis){
+        .cause = cause->code,
+        .scope = "",
+        .severity = severity,
+        .stage = cause->stage,
+        .confidence = confidence,
+        .summary = "",
+        .fix = "",
+    };
+    return diagnosis;
+}
+
+const char *diagnoses_text(struct diagnoses *diagnoses, const struct phrase *phrase,
+                           const char *text)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
+
+    phrase_expand(phrase, text, &out);
+    return arena_strdup(&diagnoses->arena, buf_text(&out));
+}
+
+void diagnosis_add_evidence(struct diagnoses *diagnoses, struct diagnosis *diagnosis,
+                            const char *side, const char *fact, const char *source)
+{
+    if (!diagnosis->evidence)
+        diagnosis->evidence =
+            arena_alloc(&diagnoses->arena, EVIDENCE_MAX, sizeof(*diagnosis->evidence));
+    for (size_t i = 0; i < diagnosis->evidence_count; i++)
+        if (strcmp(diagnosis->evidence[i].fact, fact) == 0)
+            return;
+    if (diagnosis->evidence_count < EVIDENCE_MAX)
+        diagnosis->evidence[diagnosis->evidence_count++] =
+            (struct diagnosis_evidence){side, fact, source};
+}
+
+/* ---- candidates ---- */
+
+struct candidate_key {
+    uint64_t key;
+    uint32_t candidate;
+    UT_hash_handle hh;
+};
+
+/* What in a scope is well speaks against a cause there; 0: it is ruled out. */
+static double share_of(const struct solver *solver, const struct rule *rule, uint64_t scope_key,
+                       enum scope_kind kind, enum layer layer)
+{
+    const struct health *health = symptoms_health(solver->symptoms, scope_key);
+
+    if (kind == SCOPE_ONE || !health || !health->ok[layer])
+        return 1;
+    if (!rule->is_intermittent)
+        return 0;
+    return (double)health->failed / (health->failed + health->ok[layer]);
+}
+
+/* Of packets only one direction: that in which the SYN, or its answer, was lost. */
+static size_t keys_of(enum scope_kind kind, const struct symptom *symptom, size_t index,
+                      uint64_t keys[SCOPE_KEYS_MAX])
+{
+    size_t count = scope_keys(kind, &symptom->place, index, keys);
+
+    if (kind != SCOPE_FLOW || !count)
+        return count;
+    if (fact_is(&symptom->facts, FACT_HALF_OPEN, true))
+        keys[0] = keys[1];
+    return 1;
+}
+
+static uint32_t find_candidate(struct solver *solver, const struct rule *rule, enum scope_kind kind,
+                               uint64_t scope_key, enum layer layer)
+{
+    uint64_t key = scope_key ^ ((uint64_t)(rule - rules) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    struct candidate_key *found;
+
+    HASH_FIND(hh, solver->by_key, &key, sizeof(key), found);
+    if (found)
+        return found->candidate;
+    mem_grow(&solver->candidates, solver->candidate_count, &solver->candidate_capacity,
+             sizeof(*solver->candidates));
+    solver->candidates[solver->candidate_count] = (struct candidate){
+        .key = key,
+        .scope_key = scope_key,
+        .rule = rule,
+        .kind = kind,
+        .share = share_of(solver, rule, scope_key, kind, layer),
+    };
+    found = mem_alloc(sizeof(*found));
+    found->key = key;
+    found->candidate = (uint32_t)solver->candidate_count++;
+    HASH_ADD(hh, solver->by_key, key, sizeof(found->key), found);
+    return found->candidate;
+}
+
+static void link_symptom(struct solver *solver, uint32_t candidate, double score)
+{
+    struct candidate *at = &solver->candidates[candidate];
+
+    if (at->share <= 0)
+        return;
+    mem_grow(&solver->links, solver->link_count, &solver->link_capacity, sizeof(*solver->links));
+    solver->links[solver->link_count++] = (struct link){candidate, (float)score};
+    at->count++;
+    at->open++;
+    at->sum += score;
+}
+
+/* When nothing fits, that is said too. */
+static const struct rule unknown_rule = {"unknown", 1U << SCOPE_PAIR, (unsigned)UNKNOWN_WEIGHT,
+                                         true,      {FACT_NONE},      {{0}}};
+
+static void add_candidates(struct solver *solver, uint32_t index)
+{
+    const struct symptom *symptom = &solver->symptoms->items[index];
+    uint64_t keys[SCOPE_KEYS_MAX];
+
+    for (size_t r = 0; r < rule_count; r++) {
+        const struct condition *contradiction;
+        double score = rule_score(&rules[r], symptom, &contradiction);
+        if (score <= 0)
+            continue;
+        for (int kind = 0; kind < SCOPE_COUNT; kind++) {
+            size_t count = rules[r].scopes >> kind & 1
+                               ? keys_of((enum scope_kind)kind, symptom, index, keys)
+                               : 0;
+            for (size_t k = 0; k < count; k++)
+                link_symptom(solver,
+                             find_candidate(solver, &rules[r], (enum scope_kind)kind, keys[k],
+                                            symptom->layer),
+                             score);
+        }
+    }
+    /* A rule may fit, and all its scopes be ruled out: what is left is the attempt itself. */
+    scope_keys(SCOPE_PAIR, &symptom->place, index, keys);
+    link_symptom(solver, find_candidate(solver, &unknown_rule, SCOPE_PAIR, keys[0], symptom->layer),
+                 UNKNOWN_WEIGHT);
+}
+
+static void list_members(struct solver *solver)
+{
+    uint32_t *next = mem_array(solver->candidate_count, sizeof(*next));
+    uint32_t at = 0;
+
+    solver->members = mem_array(solver->link_count, sizeof(*solver->members));
+    for (size_t c = 0; c < solver->candidate_count; c++) {
+        next[c] = solver->candidates[c].first = at;
+        at += solver->candidates[c].count;
+    }
+    for (uint32_t i = 0; i < solver->sample_count; i++)
+        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++)
+            solver->members[next[solver->links[l].candidate]++] = i;
+    mem_free(next);
+}
+
+/* ---- the greedy choice: a heap of candidates, the one that explains most on top. What one
+ * explains only gets less, so a value that is still the same when it is looked at again is the
+ * largest. ---- */
+
+static double value_of(const struct candidate *candidate)
+{
+    return candidate->sum * candidate->share;
+}
+
+static bool is_better(const struct candidate *a, const struct candidate *b)
+{
+    double x = value_of(a), y = value_of(b);
+
+    if (x > y * (1 + 1e-6) || y > x * (1 + 1e-6))
+        return x > y;
+    if (a->kind != b->kind)
+        return a->kind < b->kind;
+    return a->rule != b->rule ? a->rule < b->rule : a->scope_key < b->scope_key;
+}
+
+struct heap {
+    struct entry {
+        uint32_t candidate;
+        uint32_t open; /* when it was put here */
+    } * entries;
+    size_t count;
+    const struct solver *solver;
+};
+
+static bool is_above(const struct heap *heap, size_t a, size_t b)
+{
+    return is_better(&heap->solver->candidates[heap->entries[a].candidate],
+                     &heap->solver->candidates[heap->entries[b].candidate]);
+}
+
+static void sink(struct heap *heap, size_t at)
+{
+    for (;;) {
+        size_t best = at, left = 2 * at + 1;
+        struct entry entry = heap->entries[at];
+        if (left < heap->count && is_above(heap, left, best))
+            best = left;
+        if (left + 1 < heap->count && is_above(heap, left + 1, best))
+            best = left + 1;
+        if (best == at)
+            return;
+        heap->entries[at] = heap->entries[best];
+        heap->entries[best] = entry;
+        at = best;
+    }
+}
+
+/* The best candidate of all; NULL: none is left. */
+static struct candidate *choose(struct heap *heap)
+{
+    while (heap->count) {
+        struct candidate *candidate = &heap->solver->candidates[heap->entries[0].candidate];
+        if (candidate->open && heap->entries[0].open == candidate->open)
+            return candidate;
+        heap->entries[0].open = candidate->open;
+        if (!candidate->open)
+            heap->entries[0] = heap->entries[--heap->count];
+        sink(heap, 0);
+    }
+    return NULL;
+}
+
+/* ---- one diagnosis ---- */
+
+struct making {
+    struct solver *solver;
+    struct candidate *winner;
+    uint32_t *covered; /* symptoms */
+    size_t count;
+    struct phrase phrase;
+    struct diagnosis *diagnosis;
+    double score; /* of the winner */
+};
+
+static int count_known(const struct symptom *symptom)
+{
+    int count = 0;
+
+    for (size_t w = 0; w < FACT_WORDS; w++)
+        count += __builtin_popcountll(symptom->facts.known[w]);
+    return count;
+}
+
+/* The one of which most is known; where the scope is around a task or zone, one that goes to it. */
+static const struct symptom *find_example(const struct making *making)
+{
+    const struct symptom *items = making->solver->symptoms->items, *best = NULL;
+    bool is_best_towards = false;
+
+    for (size_t i = 0; i < making->count; i++) {
+        const struct symptom *symptom = &items[making->covered[i]];
+        uint64_t keys[SCOPE_KEYS_MAX] = {0};
+        size_t count = scope_keys(making->winner->kind, &symptom->place, making->covered[i], keys);
+        bool is_towards = count < 2 || keys[1] == making->winner->scope_key;
+        if (!best || (is_towards && !is_best_towards) ||
+            (is_towards == is_best_towards && count_known(symptom) > count_known(best))) {
+            best = symptom;
+            is_best_towards = is_towards;
+        }
+    }
+    return best;
+}
+
+static void find_only_services(struct making *making)
+{
+    const struct fleet *fleet = making->solver->symptoms->input->fleet;
+    const struct symptom *items = making->solver->symptoms->items;
+    uint32_t from = items[making->covered[0]].place.from, to = items[making->covered[0]].place.to;
+    bool is_from = true, is_to = true;
+
+    for (size_t i = 1; i < making->count; i++) {
+        is_from &= items[making->covered[i]].place.from == from;
+        is_to &= items[making->covered[i]].place.to == to;
+    }
+    making->phrase.only_from = is_from ? fleet->services[from].name : NULL;
+    making->phrase.only_to = is_to ? fleet->services[to].name : NULL;
+}
+
+static int by_cell(const void *a, const void *b)
+{
+    const struct diagnosis_cell *x = a, *y = b;
+
+    if (x->source != y->source)
+        return x->source < y->source ? -1 : 1;
+    return x->column < y->column ? -1 : x->column > y->column;
+}
+
+static void list_cells(struct making *making)
+{
+    const struct symptom *items = making->solver->symptoms->items;
+    struct diagnosis *diagnosis = making->diagnosis;
+    struct diagnosis_cell *cells =
+        arena_alloc(&making->solver->diagnoses->arena, making->count, sizeof(*cells));
+    size_t count = 0;
+
+    for (size_t i = 0; i < making->count; i++) {
+        const struct symptom *symptom = &items[making->covered[i]];
+        cells[i] = (struct diagnosis_cell){symptom->place.from, symptom->place.column};
+        if (symptom->expected != EXPECT_OBSERVE)
+            diagnosis->severity = SEVERITY_FAILURE;
+    }
+    qsort(cells, making->count, sizeof(*cells), by_cell);
+    for (size_t i = 0; i < making->count; i++)
+        if (i == 0 || by_cell(&cells[i], &cells[count - 1]) != 0)
+            cells[count++] = cells[i];
+    diagnosis->cells = cells;
+    diagnosis->cell_count = count;
+    diagnosis->attempts = (uint32_t)making->count;
+}
+
+/* Whose word a fact is. */
+static const char *witness_of(const struct making *making, enum fact_side side)
+{
+    switch (side) {
+    case SIDE_SOURCE:
+        return diagnoses_text(making->solver->diagnoses, &making->phrase, "{s}'s agent");
+    case SIDE_TARGET:
+        return diagnoses_text(making->solver->diagnoses, &making->phrase, "{t}'s agent");
+    case SIDE_FLEET:
+        return "what the agents said hello with";
+    default:
+        return "the matrix of this run";
+    }
+}
+
+static void add_fact(struct making *making, enum fact fact)
+{
+    const struct facts *facts = &making->phrase.symptom->facts;
+    const struct fact_info *info = &fact_infos[fact];
+    const char *text = fact_is(facts, fact, true) ? info->yes : info->no;
+
+    if (!fact_is_known(facts, fact) || !text)
+        return;
+    diagnosis_add_evidence(making->solver->diagnoses, making->diagnosis, fact_side_name(info->side),
+                           diagnoses_text(making->solver->diagnoses, &making->phrase, text),
+                           witness_of(making, info->side));
+}
+
+static void add_count(struct making *making)
+{
+    const struct health *health =
+        symptoms_health(making->solver->symptoms, making->winner->scope_key);
+    uint32_t ok = health ? health->ok[making->phrase.symptom->layer] : 0;
+    CLEANUP_BUF struct buf text = BUF_INIT(1024);
+
+    buf_printf(&text, "%s%zu of %zu (task, endpoint) fail like this: ", ok ? "" : "all ",
+               making->count, making->count + ok);
+    if (!ok) {
+        buf_reset(&text);
+        buf_printf(&text,
+                   making->count == 1 ? "the only attempt of this kind fails: "
+                                      : "all %zu (task, endpoint) fail like this: ",
+                   making->count);
+    }
+    phrase_scope(&making->phrase, &text);
+    diagnosis_add_evidence(making->solver->diagnoses, making->diagnosis, "pattern",
+                           arena_strdup(&making->solver->diagnoses->arena, buf_text(&text)),
+                           "the matrix of this run");
+}
+
+/* Strongest first: what was seen, what the rule rests on, what else speaks for it. */
+static void list_evidence(struct making *making)
+{
+    static const enum fact also[] = {FACT_HALF_OPEN, FACT_ARRIVED,     FACT_LISTENS,
+                                     FACT_OWN_OK,    FACT_OWN_ALIKE,   FACT_UNHEALTHY,
+                                     FACT_REACHED,   FACT_SIBLINGS_OK, FACT_SOURCE_WORKS};
+    const struct rule *rule = making->winner->rule;
+    const struct facts *facts = &making->phrase.symptom->facts;
+
+    add_fact(making, making->phrase.symptom->what);
+    for (enum need need = NEED_MUST; need <= NEED_LIKES; need++)
+        for (size_t i = 0; i < RULE_CONDITIONS_MAX && rule->conditions[i].need; i++) {
+            const struct condition *condition = &rule->conditions[i];
+            if (condition->need == need && fact_is(facts, condition->fact, condition->yes) &&
+                (need != NEED_NEVER || condition->fact == FACT_ARRIVED))
+                add_fact(making, condition->fact);
+        }
+    add_count(making);
+    for (size_t i = 0; i < ARRAY_SIZE(also); i++)
+        if (fact_is(facts, also[i], true))
+            add_fact(making, also[i]);
+}
+
+/* ---- rivals, and what was ruled out ---- */
+
+struct rival {
+    const char *cause;
+    double score;
+    const struct candidate *best;
+};
+
+#define RIVALS_MAX 32
+
+static size_t list_rivals(struct making *making, struct rival rivals[RIVALS_MAX])
+{
+    struct solver *solver = making->solver;
+    struct candidate *winner = making->winner;
+    size_t count = 0;
+
+    for (uint32_t m = 0; m < winner->count; m++) {
+        uint32_t i = solver->members[winner->first + m];
+        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++)
+            solver->rival[solver->links[l].candidate] += (double)solver->links[l].score;
+    }
+    for (uint32_t m = 0; m < winner->count; m++) {
+        uint32_t i = solver->members[winner->first + m];
+        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++) {
+            const struct candidate *candidate = &solver->candidates[solver->links[l].candidate];
+            double score =
+                solver->rival[solver->links[l].candidate] * candidate->share / winner->count;
+            size_t at;
+            solver->rival[solver->links[l].candidate] = 0;
+            if (score <= 0 || strcmp(candidate->rule->cause, winner->rule->cause) == 0)
+                continue;
+            for (at = 0; at < count && strcmp(rivals[at].cause, candidate->rule->cause) != 0;)
+                at++;
+            if (at == count && count < RIVALS_MAX)
+                rivals[count++] = (struct rival){candidate->rule->cause, 0, NULL};
+            if (at < count && score > rivals[at].score) {
+                rivals[at].score = score;
+                rivals[at].best = candidate;
+            }
+        }
+    }
+    return count;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const struct rival *x = a, *y = b;
+
+    return x->score < y->score ? 1 : x->score > y->score ? -1 : strcmp(x->cause, y->cause);
+}
+
+static void weigh(struct making *making)
+{
+    struct diagnoses *diagnoses = making->solver->diagnoses;
+    struct diagnosis *diagnosis = making->diagnosis;
+    struct rival rivals[RIVALS_MAX];
+    size_t count = list_rivals(making, rivals);
+    double sum = making->score + REST;
+
+    for (size_t i = 0; i < count; i++)
+        sum += rivals[i].score;
+    diagnosis->confidence = making->score / sum;
+    qsort(rivals, count, sizeof(*rivals), by_score);
+    diagnosis->alternatives =
+        arena_alloc(&diagnoses->arena, count ? count : 1, sizeof(*diagnosis->alternatives));
+    for (size_t i = 0; i < count; i++) {
+        struct phrase phrase = making->phrase;
+        if (rivals[i].score / sum < DIAGNOSE_ALTERNATIVE || rivals[i].best->rule == &unknown_rule)
+            continue;
+        phrase.scope = rivals[i].best->kind;
+        diagnosis->alternatives[diagnosis->alternative_count++] = (struct diagnosis_alternative){
+            rivals[i].cause, rivals[i].score / sum,
+            diagnoses_text(diagnoses, &phrase, cause_find(rivals[i].cause)->sentence)};
+    }
+}
+
+static bool is_named(const struct diagnosis *diagnosis, const char *cause)
+{
+    if (strcmp(diagnosis->cause, cause) == 0)
+        return true;
+    for (size_t i = 0; i < diagnosis->alternative_count; i++)
+        if (strcmp(diagnosis->alternatives[i].cause, cause) == 0)
+            return true;
+    for (size_t i = 0; i < diagnosis->ruled_out_count; i++)
+        if (strcmp(diagnosis->ruled_out[i].cause, cause) == 0)
+            return true;
+    return false;
+}
+
+static void rule_out(struct making *making, const char *cause, const char *by)
+{
+    struct diagnosis *diagnosis = making->diagnosis;
+
+    if (is_named(diagnosis, cause) || diagnosis->ruled_out_count == RULED_OUT_MAX)
+        return;
+    diagnosis->ruled_out[diagnosis->ruled_out_count++] = (struct diagnosis_ruled_out){cause, by};
+}
+
+/* Something healthy in every scope that the rule could have. */
+static const char *contradiction_by_health(const struct making *making, const struct rule *rule)
+{
+    const struct symptoms *symptoms = making->solver->symptoms;
+    const struct symptom *symptom = making->phrase.symptom;
+    const struct diagnose_input *input = symptoms->input;
+    const struct health *found = NULL;
+
+    for (int kind = SCOPE_TASKS; kind < SCOPE_COUNT && !rule->is_intermittent; kind++) {
+        uint64_t keys[SCOPE_KEYS_MAX];
+        size_t count =
+            rule->scopes >> kind & 1 ? keys_of((enum scope_kind)kind, symptom, 0, keys) : 0;
+        for (size_t k = 0; k < count; k++) {
+            const struct health *health = symptoms_health(symptoms, keys[k]);
+            if (!health || !health->ok[symptom->layer])
+                return NULL;
+            if (health->example)
+                found = health;
+        }
+    }
+    if (!found)
+        return NULL;
+    return arena_printf(&making->solver->diagnoses->arena, "%s reaches %s (%s:%u)",
+                        input->sources[found->example->source].task,
+                        fleet_column_service(input->fleet, found->example->column)->name,
+                        found->example->example->address, found->example->example->port);
+}
+
+static void list_ruled_out(struct making *making)
+{
+    struct diagnoses *diagnoses = making->solver->diagnoses;
+    struct diagnosis *diagnosis = making->diagnosis;
+
+    diagnosis->ruled_out =
+        arena_alloc(&diagnoses->arena, RULED_OUT_MAX, sizeof(*diagnosis->ruled_out));
+    for (size_t r = 0; r < rule_count; r++) {
+        const struct condition *contradiction;
+        double score = rule_score(&rules[r], making->phrase.symptom, &contradiction);
+        const char *by = NULL;
+        if (contradiction) {
+            const struct fact_info *info = &fact_infos[contradiction->fact];
+            const char *text = contradiction->yes ? info->no : info->yes;
+            by = text ? diagnoses_text(diagnoses, &making->phrase, text) : NULL;
+        } else if (score > 0) {
+            by = contradiction_by_health(making, &rules[r]);
+        }
+        if (by)
+            rule_out(making, rules[r].cause, by);
+    }
+}
+
+static void make_diagnosis(struct solver *solver, struct candidate *winner)
+{
+    const struct cause *cause = cause_find(winner->rule->cause);
+    struct making making = {
+        .solver = solver,
+        .winner = winner,
+        .covered = mem_array(winner->count, sizeof(*making.covered)),
+        .score = winner->sum / winner->open * winner->share,
+    };
+    CLEANUP_BUF struct buf scope = BUF_INIT(BUF_UNBOUNDED);
+
+    for (uint32_t m = 0; m < winner->count; m++) {
+        uint32_t index = solver->sample[solver->members[winner->first + m]];
+        if (!solver->is_covered[index])
+            making.covered[making.count++] = index;
+    }
+    making.phrase = (struct phrase){.symptoms = solver->symptoms, .scope = winner->kind};
+    making.phrase.symptom = find_example(&making);
+    find_only_services(&making);
+    making.diagnosis = diagnoses_add(solver->diagnoses, cause, SEVERITY_OBSERVED, 0);
+    phrase_scope(&making.phrase, &scope);
+    making.diagnosis->scope = arena_strdup(&solver->diagnoses->arena, buf_text(&scope));
+    making.diagnosis->summary = diagnoses_text(solver->diagnoses, &making.phrase, cause->sentence);
+    making.diagnosis->fix = diagnoses_text(solver->diagnoses, &making.phrase, cause->fix);
+    list_cells(&making);
+    list_evidence(&making);
+    weigh(&making);
+    list_ruled_out(&making);
+    mem_free(making.covered);
+}
+
+/* Its members count for no other candidate any more. */
+static void cover(struct solver *solver, const struct candidate *winner)
+{
+    for (uint32_t m = 0; m < winner->count; m++) {
+        uint32_t i = solver->members[winner->first + m];
+        if (solver->is_covered[solver->sample[i]])
+            continue;
+        solver->is_covered[solver->sample[i]] = true;
+        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++) {
+            struct candidate *candidate = &solver->candidates[solver->links[l].candidate];
+            candidate->open--;
+            candidate->sum -= (double)solver->links[l].score;
+        }
+    }
+}
+
+/* ---- passes ---- */
+
+static void take_sample(struct solver *solver, size_t left)
+{
+    size_t step = (left + SAMPLE_MAX - 1) / SAMPLE_MAX, number = 0;
+
+    solver->sample = mem_array(left / step + 1, sizeof(*solver->sample));
+    for (uint32_t i = 0; i < solver->symptoms->count; i++)
+        if (!solver->is_covered[i] && number++ % step == 0)
+            solver->sample[solver->sample_count++] = i;
+}
+
+static void forget_pass(struct solver *solver)
+{
+    struct candidate_key *key, *next;
+
+    HASH_ITER(hh, solver->by_key, key, next)
+    {
+        HASH_DEL(solver->by_key, key);
+        mem_free(key);
+    }
+    mem_free(solver->sample);
+    mem_free(solver->candidates);
+    mem_free(solver->links);
+    mem_free(solver->first_link);
+    mem_free(solver->members);
+    mem_free(solver->rival);
+    solver->sample_count = solver->candidate_count = solver->candidate_capacity = 0;
+    solver->link_count = solver->link_capacity = 0;
+    solver->candidates = NULL;
+    solver->links = NULL;
+}
+
+static void solve_pass(struct solver *solver, size_t left)
+{
+    struct heap heap = {.solver = solver};
+    struct candidate *winner;
+
+    take_sample(solver, left);
+    solver->first_link = mem_array(solver->sample_count + 1, sizeof(*solver->first_link));
+    for (size_t i = 0; i < solver->sample_count; i++) {
+        add_candidates(solver, solver->sample[i]);
+        solver->first_link[i + 1] = (uint32_t)solver->link_count;
+    }
+    list_members(solver);
+    solver->rival = mem_array(solver->candidate_count, sizeof(*solver->rival));
+    heap.entries = mem_array(solver->candidate_count, sizeof(*heap.entries));
+    for (uint32_t c = 0; c < solver->candidate_count; c++)
+        if (solver->candidates[c].open)
+            heap.entries[heap.count++] = (struct entry){c, solver->candidates[c].open};
+    for (size_t i = heap.count / 2 + 1; i > 0; i--)
+        if (i <= heap.count)
+            sink(&heap, i - 1);
+    while ((winner = choose(&heap))) {
+        make_diagnosis(solver, winner);
+        cover(solver, winner);
+    }
+    mem_free(heap.entries);
+    forget_pass(solver);
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct diagnosis *x = a, *y = b;
+
+    if (x->severity != y->severity)
+        return x->severity < y->severity ? -1 : 1;
+    if (x->cell_count != y->cell_count)
+        return x->cell_count < y->cell_count ? 1 : -1;
+    if (x->attempts != y->attempts)
+        return x->attempts < y->attempts ? 1 : -1;
+    return strcmp(x->cause, y->cause) ? strcmp(x->cause, y->cause) : strcmp(x->scope, y->scope);
+}
+
+struct diagnoses *diagnose(const struct diagnose_input *input)
+{
+    struct symptoms symptoms;
+    struct solver solver = {.symptoms = &symptoms,
+                            .diagnoses = mem_alloc(sizeof(*solver.diagnoses))};
+
+    symptoms_init(&symptoms, input);
+    solver.is_covered = mem_array(symptoms.count, sizeof(*solver.is_covered));
+    for (int pass = 0; pass < PASSES_MAX; pass++) {
+        size_t left = 0;
+        for (size_t i = 0; i < symptoms.count; i++)
+            left += !solver.is_covered[i];
+        if (!left)
+            break;
+        solve_pass(&solver, left);
+    }
+    findings_add(&symptoms, solver.diagnoses);
+    qsort(solver.diagnoses->items, solver.diagnoses->count, sizeof(*solver.diagnoses->items),
+          by_weight);
+    mem_free(solver.is_covered);
+    symptoms_deinit(&symptoms);
+    return solver.diagnoses;
+}
+
+struct diagnoses *diagnoses_free(struct diagnoses *diagnoses)
+{
+    if (diagnoses) {
+        mem_free(diagnoses->items);
+        arena_deinit(&diagnoses->arena);
+    }
+    mem_free(diagnoses);
+    return NULL;
+}

@@ -1,0 +1,711 @@
+/* What is worth saying though no attempt failed for it: records, resolvers, loss; and what canreach
+ * itself owes. */
+#include "collector/diagnose_internal.h"
+
+#include "common/mem.h"
+#include "common/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TTL_HIGH_S  300    /* Cloud Map suggests 60 */
+#define SLOW_US     400000 /* the median of a resolver's answers */
+#define SLOW_MIN    3
+#define ANSWERS_CAP 8    /* addresses of one multivalue answer */
+#define SETTLED_S   20   /* after its start a task may be without record for so long */
+#define LOSS_BASE   0.05 /* of attempts: 1 % of all packets makes about 3 % of them lossy */
+#define LOSS_CHANCE 1e-4
+#define LOSS_PAIRS  3 /* more pairs than that, with no service in common: it is the fleet */
+
+/* A finding is about something that stands where a symptom would. */
+struct finding {
+    const struct symptoms *symptoms;
+    struct diagnoses *diagnoses;
+    struct tries_row row;
+    struct symptom symptom;
+    struct phrase phrase;
+    struct diagnosis *diagnosis;
+};
+
+static void finding_init(struct finding *finding, const struct symptoms *symptoms,
+                         struct diagnoses *diagnoses, size_t from, size_t column)
+{
+    *finding = (struct finding){.symptoms = symptoms, .diagnoses = diagnoses};
+    finding->row =
+        (struct tries_row){.name = "",
+                           .address = "",
+                           .port = fleet_column_check(symptoms->input->fleet, column)->port};
+    finding->symptom = (struct symptom){
+        .row = &finding->row,
+        .place = {.column = (uint32_t)column,
+                  .from = (uint32_t)from,
+                  .to = (uint32_t)symptoms->input->fleet->columns[column].service,
+                  .address = SYMPTOM_NONE,
+                  .source_task = SYMPTOM_NONE,
+                  .target_task = SYMPTOM_NONE,
+                  .zone_from = SYMPTOM_NONE,
+                  .zone_to = SYMPTOM_NONE,
+                  .revision = SYMPTOM_NONE,
+                  .name = SYMPTOM_NONE,
+                  .resolver = SYMPTOM_NONE},
+    };
+    finding->phrase =
+        (struct phrase){.symptoms = symptoms, .symptom = &finding->symptom, .scope = SCOPE_NAME};
+}
+
+/* `scope`: NULL for the phrase's own. */
+static void finding_say(struct finding *finding, const char *code, enum diagnosis_severity severity,
+                        double confidence, const char *scope)
+{
+    const struct cause *cause = cause_find(code);
+    CLEANUP_BUF struct buf text = BUF_INIT(BUF_UNBOUNDED);
+
+    if (scope)
+        buf_puts(&text, scope);
+    else
+        phrase_scope(&finding->phrase, &text);
+    finding->diagnosis = diagnoses_add(finding->diagnoses, cause, severity, confidence);
+    finding->diagnosis->scope = arena_strdup(&finding->diagnoses->arena, buf_text(&text));
+    finding->diagnosis->summary =
+        diagnoses_text(finding->diagnoses, &finding->phrase, cause->sentence);
+    finding->diagnosis->fix = diagnoses_text(finding->diagnoses, &finding->phrase, cause->fix);
+}
+
+static void finding_prove(struct finding *finding, const char *side, const char *fact,
+                          const char *source)
+{
+    diagnosis_add_evidence(finding->diagnoses, finding->diagnosis, side,
+                           arena_strdup(&finding->diagnoses->arena, fact), source);
+}
+
+static void finding_add_cell(struct finding *finding, size_t source, size_t column, size_t most)
+{
+    struct diagnosis *diagnosis = finding->diagnosis;
+
+    if (!diagnosis->cells)
+        diagnosis->cells = arena_alloc(&finding->diagnoses->arena, most, sizeof(*diagnosis->cells));
+    if (diagnosis->cell_count < most)
+        diagnosis->cells[diagnosis->cell_count++] =
+            (struct diagnosis_cell){(uint32_t)source, (uint32_t)column};
+}
+
+/* ---- records ---- */
+
+/* A discovery name, and what was said of it. */
+struct heard {
+    const struct fleet_service *service;
+    size_t column;
+    const char *name;
+    const struct answer *first; /* a good one with addresses */
+    int32_t ttl_s;
+    bool differs;
+};
+
+static bool is_about(const struct answer *answer, const char *name)
+{
+    return answer_is_good(answer) && !answer_is_from_hosts(answer) && !answer->is_truncated &&
+           strcasecmp(answer->asked, name) == 0;
+}
+
+static bool has_record(const struct answer *answer, const char *address)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        if (strcmp(answer->records[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* Whether any task heard of the address under any of the service's names. */
+static bool is_heard(const struct answers *answers, const struct fleet_service *service,
+                     const char *address)
+{
+    for (size_t i = 0; i < answers->count; i++)
+        for (size_t j = 0; j < service->name_count; j++)
+            if (is_about(&answers->answers[i], service->names[j]) &&
+                has_record(&answers->answers[i], address))
+                return true;
+    return false;
+}
+
+/* Its addresses are its own, and it has settled. */
+static bool is_to_be_heard(const struct owner_agent *agent, const char *service)
+{
+    return strcmp(agent->service, service) == 0 && agent->state == OWNER_IS_LIVE &&
+           agent->address_count > 0 && ownership_can_witness(agent->mode) &&
+           strcmp(agent->mode, "host") != 0 && agent->age_s >= SETTLED_S;
+}
+
+static bool has_heard_address(const struct answers *answers, const struct fleet_service *service,
+                              const struct owner_agent *agent)
+{
+    for (size_t i = 0; i < agent->address_count; i++)
+        if (is_heard(answers, service, agent->addresses[i]))
+            return true;
+    return false;
+}
+
+/* A live task that no answer leads to, while some lead to its siblings. Beyond eight tasks an
+ * answer shows a part of them only. */
+static void find_missing_tasks(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                               const struct heard *heard)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct owner_agent *missing = NULL;
+    size_t live = 0, absent = 0;
+    struct finding finding;
+
+    for (size_t i = 0; i < input->agent_count; i++) {
+        const struct owner_agent *agent = &input->agents[i];
+        if (!is_to_be_heard(agent, heard->service->name))
+            continue;
+        live++;
+        if (has_heard_address(input->answers, heard->service, agent))
+            continue;
+        absent++;
+        if (!missing || strcmp(agent->task, missing->task) < 0)
+            missing = agent;
+    }
+    /* Where none is heard of, something else is in front of them. */
+    if (!missing || absent == live || live > ANSWERS_CAP)
+        return;
+    finding_init(&finding, symptoms, diagnoses, input->fleet->columns[heard->column].service,
+                 heard->column);
+    finding.row.name = heard->name;
+    finding.row.address = missing->addresses[0];
+    finding.symptom.owner = (struct owner){OWNER_TASK, missing};
+    finding.phrase.scope = SCOPE_TARGET;
+    finding_say(&finding, "dns.missing-task", SEVERITY_WARNING, 0.85, missing->task);
+    finding_prove(&finding, "fleet",
+                  diagnoses_text(diagnoses, &finding.phrase, "{t} runs, with address {address}"),
+                  "what the agents said hello with");
+    finding_prove(&finding, "source",
+                  diagnoses_text(diagnoses, &finding.phrase,
+                                 "no task gets {address} for a name of {T}, all get its siblings"),
+                  "the answers to all tasks");
+}
+
+static void find_high_ttl(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                          const struct heard *heard)
+{
+    struct finding finding;
+    CLEANUP_BUF struct buf summary = BUF_INIT(1024);
+
+    if (heard->ttl_s <= TTL_HIGH_S)
+        return;
+    finding_init(&finding, symptoms, diagnoses,
+                 symptoms->input->fleet->columns[heard->column].service, heard->column);
+    finding.row.name = heard->name;
+    finding_say(&finding, "dns.ttl-high", SEVERITY_WARNING, 0.95, NULL);
+    buf_printf(&summary,
+               "the records of %s may be kept for %d s: a task that is gone is called for so long",
+               heard->name, heard->ttl_s);
+    finding.diagnosis->summary = arena_strdup(&diagnoses->arena, buf_text(&summary));
+    buf_reset(&summary);
+    buf_printf(&summary, "the answer's TTL is %d s", heard->ttl_s);
+    finding_prove(&finding, "source", buf_text(&summary), "the answers to all tasks");
+}
+
+static void put_records(const struct answer *answer, struct buf *out)
+{
+    for (size_t i = 0; i < answer->count && i < 3; i++)
+        buf_printf(out, "%s%s", i ? ", " : "", answer->records[i]);
+    if (answer->count > 3)
+        buf_printf(out, ", ... (%zu)", answer->count);
+}
+
+static bool is_same(const struct answer *a, const struct answer *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->records[i], b->records[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Two tasks that heard something else of the name, of the same type: the first such pair,
+ * preferably in two zones. True: each zone hears one thing only. */
+static bool find_difference(const struct symptoms *symptoms, const struct heard *heard,
+                            const struct answer_row *ret_pair[2])
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct answers *answers = input->answers;
+    bool is_by_zone = true;
+
+    ret_pair[0] = ret_pair[1] = NULL;
+    for (size_t i = 0; i < answers->row_count; i++) {
+        const struct answer_row *row = &answers->rows[i], *first = ret_pair[0];
+        const struct answer *answer = &answers->answers[row->answer];
+        bool is_zone_same;
+        if (!is_about(answer, heard->name) || strcmp(answer->type, heard->first->type) != 0)
+            continue;
+        if (!first) {
+            ret_pair[0] = row;
+            continue;
+        }
+        is_zone_same =
+            strcmp(input->sources[row->source].zone, input->sources[first->source].zone) == 0;
+        if (is_same(answer, &answers->answers[first->answer])) {
+            is_by_zone &= is_zone_same;
+            continue;
+        }
+        is_by_zone &= !is_zone_same && *input->sources[row->source].zone;
+        if (!ret_pair[1])
+            ret_pair[1] = row;
+    }
+    return is_by_zone;
+}
+
+static void find_differences(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                             const struct heard *heard)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct answer_row *pair[2];
+    bool is_by_zone;
+    struct finding finding;
+    CLEANUP_BUF struct buf text = BUF_INIT(1024);
+
+    if (!heard->differs || heard->first->count > ANSWERS_CAP)
+        return;
+    is_by_zone = find_difference(symptoms, heard, pair);
+    if (!pair[1])
+        return;
+    finding_init(&finding, symptoms, diagnoses, input->fleet->columns[heard->column].service,
+                 heard->column);
+    finding.row.name = heard->name;
+    for (int i = 0; i < 2; i++) {
+        const struct diagnose_source *source = &input->sources[pair[i]->source];
+        buf_printf(&text, "%s%s gets ", i ? ", " : "", source->task);
+        put_records(&input->answers->answers[pair[i]->answer], &text);
+    }
+    finding.phrase.observed = buf_text(&text);
+    finding_say(&finding, is_by_zone ? "dns.zones-differ" : "dns.disagree", SEVERITY_WARNING,
+                is_by_zone ? 0.85 : 0.6, NULL);
+    finding_prove(&finding, "source", buf_text(&text), "the answers to all tasks");
+    if (is_by_zone)
+        finding_prove(&finding, "pattern", "within a zone all tasks get the same",
+                      "the answers to all tasks");
+}
+
+/* Everything that was heard of a name, once. */
+static struct heard hear(const struct symptoms *symptoms, size_t column, const char *name)
+{
+    const struct answers *answers = symptoms->input->answers;
+    struct heard heard = {.service = fleet_column_service(symptoms->input->fleet, column),
+                          .column = column,
+                          .name = name,
+                          .ttl_s = -1};
+
+    for (size_t i = 0; i < answers->count; i++) {
+        const struct answer *answer = &answers->answers[i];
+        if (!is_about(answer, name) || strcmp(answer->type, "SRV") == 0)
+            continue;
+        if (!heard.first)
+            heard.first = answer;
+        else if (strcmp(answer->type, heard.first->type) == 0)
+            heard.differs |= !is_same(answer, heard.first);
+    }
+    return heard;
+}
+
+static void find_ttl(const struct symptoms *symptoms, struct heard *heard)
+{
+    const struct answers *answers = symptoms->input->answers;
+
+    for (size_t i = 0; i < answers->row_count; i++)
+        if (answers->rows[i].ttl_s > heard->ttl_s &&
+            is_about(&answers->answers[answers->rows[i].answer], heard->name))
+            heard->ttl_s = answers->rows[i].ttl_s;
+}
+
+/* One row each is enough to know the TTL, where many tasks asked. */
+#define TTL_ROWS_MAX 200000
+
+static void find_record_trouble(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct fleet *fleet = symptoms->input->fleet;
+
+    for (size_t c = 0; c < fleet->column_count; c++) {
+        const struct fleet_service *service = fleet_column_service(fleet, c);
+        /* A service's names are the same for all its checks. */
+        if (fleet->columns[c].check != 0)
+            continue;
+        for (size_t n = 0; n < service->name_count; n++) {
+            struct heard heard = hear(symptoms, c, service->names[n]);
+            if (!heard.first)
+                continue;
+            if (symptoms->input->answers->row_count <= TTL_ROWS_MAX)
+                find_ttl(symptoms, &heard);
+            find_high_ttl(symptoms, diagnoses, &heard);
+            /* The hosts of SRV records have a name each: they are compared as tasks. */
+            if (strcmp(service->record, "SRV") != 0)
+                find_differences(symptoms, diagnoses, &heard);
+            if (n == 0)
+                find_missing_tasks(symptoms, diagnoses, &heard);
+        }
+    }
+}
+
+/* ---- resolvers ---- */
+
+static int by_time(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void find_slow_resolver(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                               const char *resolver)
+{
+    const struct diagnose_input *input = symptoms->input;
+    uint32_t *times = mem_array(input->answers->row_count, sizeof(*times));
+    size_t count = 0, from = 0;
+    struct finding finding;
+    CLEANUP_BUF struct buf text = BUF_INIT(256);
+
+    for (size_t i = 0; i < input->answers->row_count; i++) {
+        const struct answer_row *row = &input->answers->rows[i];
+        const struct answer *answer = &input->answers->answers[row->answer];
+        if (strcmp(answer->resolver, resolver) != 0 ||
+            !(answer_is_good(answer) || answer_is_negative(answer)))
+            continue;
+        times[count++] = row->time_us;
+        from = input->sources[row->source].service;
+    }
+    qsort(times, count, sizeof(*times), by_time);
+    if (count >= SLOW_MIN && times[count / 2] >= SLOW_US) {
+        finding_init(&finding, symptoms, diagnoses, from, 0);
+        buf_printf(&text, "half of its %zu answers took %.1f s or more", count,
+                   times[count / 2] / 1e6);
+        finding.phrase.observed = buf_text(&text);
+        finding_say(&finding, "dns.resolver-slow", SEVERITY_WARNING, 0.85, resolver);
+        /* The sentence names the resolver, which this finding knows as its scope. */
+        finding.diagnosis->summary = arena_printf(&diagnoses->arena, "the resolver %s is slow: %s",
+                                                  resolver, buf_text(&text));
+        finding.diagnosis->fix = arena_printf(
+            &diagnoses->arena,
+            "Look at the forwarder or outbound endpoint behind %s, its distance and its load",
+            resolver);
+        finding_prove(&finding, "source", buf_text(&text), "the answers to all tasks");
+    }
+    mem_free(times);
+}
+
+static void find_slow_resolvers(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct answers *answers = symptoms->input->answers;
+
+    for (size_t i = 0; i < answers->count; i++) {
+        const char *resolver = answers->answers[i].resolver;
+        bool is_new = !answer_is_from_hosts(&answers->answers[i]) && *resolver;
+        for (size_t j = 0; j < i && is_new; j++)
+            is_new = strcmp(answers->answers[j].resolver, resolver) != 0;
+        if (is_new)
+            find_slow_resolver(symptoms, diagnoses, resolver);
+    }
+}
+
+/* ---- loss that no attempt failed for ---- */
+
+/* An upper bound of the chance to see so much by a loss that is usual (Chernoff). */
+static bool is_significant(uint32_t lossy, uint32_t tries)
+{
+    double share = tries ? (double)lossy / tries : 0, divergence;
+
+    if (share <= LOSS_BASE)
+        return false;
+    divergence = share * log(share / LOSS_BASE);
+    if (share < 1)
+        divergence += (1 - share) * log((1 - share) / (1 - LOSS_BASE));
+    return exp(-divergence * tries) < LOSS_CHANCE;
+}
+
+struct lossy_pair {
+    size_t a, b;
+    uint32_t lossy, tries;
+};
+
+/* Both ways: what is lost on the way back makes the way there lossy. */
+static void count_loss(const struct symptoms *symptoms, struct lossy_pair *pair)
+{
+    const struct diagnose_input *input = symptoms->input;
+
+    for (size_t c = 0; c < input->matrix->columns; c++) {
+        size_t to = input->fleet->columns[c].service;
+        const struct matrix_cell *cell = to == pair->b   ? matrix_at(input->matrix, pair->a, c)
+                                         : to == pair->a ? matrix_at(input->matrix, pair->b, c)
+                                                         : NULL;
+        if (!cell || cell->expected == EXPECT_DENY)
+            continue;
+        pair->lossy += cell->lossy;
+        pair->tries += cell->tries;
+    }
+}
+
+static bool has_loss_diagnosis(const struct diagnoses *diagnoses, size_t source, size_t column)
+{
+    for (size_t i = 0; i < diagnoses->count; i++) {
+        const struct diagnosis *diagnosis = &diagnoses->items[i];
+        for (size_t j = 0; j < diagnosis->cell_count; j++)
+            if (diagnosis->cells[j].source == source && diagnosis->cells[j].column == column &&
+                (strcmp(diagnosis->cause, "network.loss") == 0))
+                return true;
+    }
+    return false;
+}
+
+static size_t list_lossy_pairs(const struct symptoms *symptoms, const struct diagnoses *diagnoses,
+                               struct lossy_pair **ret_pairs)
+{
+    const struct diagnose_input *input = symptoms->input;
+    struct lossy_pair *pairs = NULL;
+    size_t count = 0, capacity = 0;
+
+    for (size_t s = 0; s < input->matrix->rows; s++)
+        for (size_t c = 0; c < input->matrix->columns; c++) {
+            const struct matrix_cell *cell = matrix_at(input->matrix, s, c);
+            size_t to = input->fleet->columns[c].service;
+            struct lossy_pair pair = {s < to ? s : to, s < to ? to : s, 0, 0};
+            bool is_new = cell->lossy > 0 && cell->expected != EXPECT_DENY &&
+                          !has_loss_diagnosis(diagnoses, s, c);
+            for (size_t i = 0; i < count && is_new; i++)
+                is_new = pairs[i].a != pair.a || pairs[i].b != pair.b;
+            if (!is_new)
+                continue;
+            count_loss(symptoms, &pair);
+            if (!is_significant(pair.lossy, pair.tries))
+                continue;
+            mem_grow(&pairs, count, &capacity, sizeof(*pairs));
+            pairs[count++] = pair;
+        }
+    *ret_pairs = pairs;
+    return count;
+}
+
+/* A service that all of them have; SIZE_MAX: none. */
+static size_t common_service(const struct lossy_pair *pairs, size_t count)
+{
+    bool is_a = count > 1, is_b = count > 1;
+
+    for (size_t i = 1; i < count; i++) {
+        is_a &= pairs[i].a == pairs[0].a || pairs[i].b == pairs[0].a;
+        is_b &= pairs[i].a == pairs[0].b || pairs[i].b == pairs[0].b;
+    }
+    return is_a ? pairs[0].a : is_b ? pairs[0].b : SIZE_MAX;
+}
+
+static void say_loss(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                     const struct lossy_pair *pairs, size_t count, const char *between)
+{
+    const struct diagnose_input *input = symptoms->input;
+    struct finding finding;
+    uint32_t lossy = 0, tries = 0;
+    CLEANUP_BUF struct buf text = BUF_INIT(256);
+
+    for (size_t i = 0; i < count; i++) {
+        lossy += pairs[i].lossy;
+        tries += pairs[i].tries;
+    }
+    buf_printf(&text, "in %u of %u attempts something had to be sent again", lossy, tries);
+    finding_init(&finding, symptoms, diagnoses, pairs[0].a, 0);
+    finding_say(&finding, "network.loss", SEVERITY_WARNING, 0.9, between);
+    finding.diagnosis->summary = arena_printf(&diagnoses->arena, "packets get lost between %s: %s",
+                                              between, buf_text(&text));
+    finding_prove(&finding, "source", buf_text(&text), "TCP_INFO of the attempts");
+    for (size_t s = 0; s < input->matrix->rows; s++)
+        for (size_t c = 0; c < input->matrix->columns; c++) {
+            size_t to = input->fleet->columns[c].service;
+            for (size_t i = 0; i < count; i++)
+                if (matrix_at(input->matrix, s, c)->lossy > 0 &&
+                    ((pairs[i].a == s && pairs[i].b == to) ||
+                     (pairs[i].b == s && pairs[i].a == to)))
+                    finding_add_cell(&finding, s, c, input->matrix->rows * input->matrix->columns);
+        }
+}
+
+static void find_loss(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct fleet *fleet = symptoms->input->fleet;
+    struct lossy_pair *pairs;
+    size_t count = list_lossy_pairs(symptoms, diagnoses, &pairs);
+    size_t common = common_service(pairs, count);
+    char between[600];
+
+    if (count > LOSS_PAIRS || common != SIZE_MAX) {
+        snprintf(between, sizeof(between), "%s",
+                 common == SIZE_MAX ? "services of the whole fleet" : fleet->services[common].name);
+        if (common != SIZE_MAX)
+            snprintf(between, sizeof(between), "%s and others", fleet->services[common].name);
+        say_loss(symptoms, diagnoses, pairs, count, between);
+        count = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        snprintf(between, sizeof(between), "%s and %s", fleet->services[pairs[i].a].name,
+                 fleet->services[pairs[i].b].name);
+        say_loss(symptoms, diagnoses, &pairs[i], 1, between);
+    }
+    mem_free(pairs);
+}
+
+/* ---- canreach's own ---- */
+
+static const char *part_cause(enum diagnose_part part)
+{
+    return part == PART_MISSING ? "probe.agent-lost"
+           : part == PART_LATE  ? "probe.agent-late"
+                                : "probe.dropped";
+}
+
+static void add_row_cells(struct finding *finding, size_t service, enum cell_state state)
+{
+    const struct matrix *matrix = finding->symptoms->input->matrix;
+
+    for (size_t c = 0; c < matrix->columns; c++)
+        if (matrix_at(matrix, service, c)->state == state)
+            finding_add_cell(finding, service, c, matrix->columns);
+}
+
+/* One a service: the tasks that are to blame are named. */
+static void find_unfinished(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                            size_t service, enum diagnose_part part)
+{
+    const struct diagnose_input *input = symptoms->input;
+    struct finding finding;
+    CLEANUP_BUF struct buf tasks = BUF_INIT(4096);
+    size_t count = 0;
+
+    for (size_t i = 0; i < input->source_count; i++) {
+        if (input->sources[i].service != service || input->sources[i].part != part)
+            continue;
+        if (!count++)
+            finding_init(&finding, symptoms, diagnoses, service, 0);
+        if (count == 1)
+            finding.symptom.place.source = (uint32_t)i;
+        buf_printf(&tasks, "%s%s", count > 1 ? ", " : "", input->sources[i].task);
+    }
+    if (!count)
+        return;
+    finding.phrase.scope = SCOPE_SOURCE;
+    finding_say(&finding, part_cause(part), SEVERITY_FAILURE, 0.95, buf_text(&tasks));
+    if (count > 1)
+        finding.diagnosis->summary = arena_printf(
+            &diagnoses->arena, "%zu agents of %s: %s", count, input->fleet->services[service].name,
+            part == PART_MISSING ? "gone, or cut off from the collector"
+            : part == PART_LATE  ? "did not finish in time"
+                                 : "lost results");
+    finding_prove(&finding, "fleet", buf_text(&tasks), "the collector");
+    add_row_cells(&finding, service, CELL_NO_DATA);
+}
+
+static void find_no_agents(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                           size_t service)
+{
+    const struct diagnose_input *input = symptoms->input;
+    struct finding finding;
+    bool is_wanted = false;
+
+    for (size_t i = 0; i < input->source_count; i++)
+        if (input->sources[i].service == service)
+            return;
+    for (size_t c = 0; c < input->matrix->columns; c++) {
+        const struct matrix_cell *cell = matrix_at(input->matrix, service, c);
+        is_wanted |= cell->state == CELL_NO_DATA && cell->expected != EXPECT_OBSERVE;
+    }
+    if (!is_wanted)
+        return;
+    finding_init(&finding, symptoms, diagnoses, service, 0);
+    finding.phrase.scope = SCOPE_ROW;
+    finding_say(&finding, "probe.no-agent", SEVERITY_FAILURE, 0.95,
+                input->fleet->services[service].name);
+    finding_prove(&finding, "fleet", "no agent of it said hello", "the collector");
+    add_row_cells(&finding, service, CELL_NO_DATA);
+}
+
+enum own_fault { OWN_NOT_ALLOWED, OWN_OVER_BUDGET, OWN_LOCAL_ERROR, OWN_AGENT_OLD, OWN_COUNT };
+
+static const char *const own_causes[OWN_COUNT] = {"probe.not-allowed", "probe.over-budget",
+                                                  "probe.local-error", "probe.agent-old"};
+
+static enum own_fault own_fault_of(const struct tries_row *row)
+{
+    switch ((enum proto_outcome)row->outcome) {
+    case OUTCOME_NOT_ALLOWED:
+        return OWN_NOT_ALLOWED;
+    case OUTCOME_OVER_BUDGET:
+        return OWN_OVER_BUDGET;
+    case OUTCOME_LOCAL_ERROR:
+        return OWN_LOCAL_ERROR;
+    default:
+        return OWN_AGENT_OLD;
+    }
+}
+
+/* What the agents of a service could not try, of one kind; `example` is one such attempt. */
+static void say_own_fault(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                          const struct tries *example)
+{
+    const struct diagnose_input *input = symptoms->input;
+    size_t service = input->sources[example->source].service;
+    enum own_fault fault = own_fault_of(example->example);
+    bool *columns = mem_array(input->fleet->column_count, sizeof(*columns));
+    struct finding finding;
+
+    for (size_t i = 0; i < input->set->count; i++) {
+        const struct tries *tries = &input->set->tries[i];
+        columns[tries->column] |= tries->verdict == TRIES_OURS &&
+                                  input->sources[tries->source].service == service &&
+                                  own_fault_of(tries->example) == fault;
+    }
+    finding_init(&finding, symptoms, diagnoses, service, example->column);
+    finding.symptom.row = example->example;
+    finding.symptom.place.source = example->source;
+    finding.phrase.scope = SCOPE_ROW;
+    finding_say(&finding, own_causes[fault], SEVERITY_FAILURE, 0.95,
+                input->fleet->services[service].name);
+    finding_prove(&finding, "source",
+                  diagnoses_text(diagnoses, &finding.phrase, "{s}: {observed} ({detail})"),
+                  "its agent");
+    for (size_t c = 0; c < input->fleet->column_count; c++)
+        if (columns[c])
+            finding_add_cell(&finding, service, c, input->fleet->column_count);
+    mem_free(columns);
+}
+
+static void find_own_faults(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct tries **examples =
+        mem_array(input->fleet->service_count * OWN_COUNT, sizeof(struct tries *));
+
+    for (size_t i = 0; i < input->set->count; i++) {
+        const struct tries *tries = &input->set->tries[i];
+        size_t service = input->sources[tries->source].service;
+        size_t at = service * OWN_COUNT + (size_t)own_fault_of(tries->example);
+        if (tries->verdict == TRIES_OURS && !examples[at])
+            examples[at] = tries;
+    }
+    for (size_t i = 0; i < input->fleet->service_count * OWN_COUNT; i++)
+        if (examples[i])
+            say_own_fault(symptoms, diagnoses, examples[i]);
+    mem_free(examples);
+}
+
+void findings_add(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct diagnose_input *input = symptoms->input;
+
+    if (input->fleet->column_count == 0)
+        return;
+    find_loss(symptoms, diagnoses);
+    find_record_trouble(symptoms, diagnoses);
+    find_slow_resolvers(symptoms, diagnoses);
+    for (size_t s = 0; s < input->fleet->service_count; s++) {
+        for (enum diagnose_part part = PART_MISSING; part <= PART_DROPPED; part++)
+            find_unfinished(symptoms, diagnoses, s, part);
+        find_no_agents(symptoms, diagnoses, s);
+    }
+    find_own_faults(symptoms, diagnoses);
+}

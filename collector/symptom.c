@@ -1,0 +1,483 @@
+#include "collector/symptom.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+/* ---- texts as numbers ---- */
+
+struct interned {
+    const char *text;
+    uint32_t number;
+    UT_hash_handle hh;
+};
+
+struct interner {
+    struct interned *entries;
+    const char **texts;
+    size_t count, capacity;
+};
+
+/* `text` has to outlive the symptoms. "" has no number. */
+static uint32_t number_of(struct symptoms *symptoms, enum text_kind kind, const char *text)
+{
+    struct interner *interner = symptoms->texts[kind];
+    struct interned *entry;
+
+    if (!*text)
+        return SYMPTOM_NONE;
+    HASH_FIND_STR(interner->entries, text, entry);
+    if (entry)
+        return entry->number;
+    entry = arena_alloc(&symptoms->arena, 1, sizeof(*entry));
+    entry->text = text;
+    entry->number = (uint32_t)interner->count;
+    HASH_ADD_KEYPTR(hh, interner->entries, text, strlen(text), entry);
+    mem_grow(&interner->texts, interner->count, &interner->capacity, sizeof(*interner->texts));
+    interner->texts[interner->count++] = text;
+    return entry->number;
+}
+
+const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, uint32_t number)
+{
+    return number < symptoms->texts[kind]->count ? symptoms->texts[kind]->texts[number] : "?";
+}
+
+/* Names of tasks repeat over services. */
+static uint32_t task_number(struct symptoms *symptoms, const char *service, const char *task)
+{
+    return number_of(symptoms, TEXT_TASK,
+                     arena_printf(&symptoms->arena, "%s\x1f%s", service, task));
+}
+
+/* ---- where an attempt is ---- */
+
+/* What an address stands for. */
+struct spot {
+    bool is_known;
+    uint32_t task, zone, revision;
+};
+
+static const struct spot *spot_of(struct symptoms *symptoms, uint32_t address, size_t service)
+{
+    size_t count = symptoms->texts[TEXT_ADDRESS]->count;
+    struct spot *spot;
+    struct owner owner;
+
+    if (count > symptoms->spot_capacity) {
+        size_t capacity = symptoms->spot_capacity;
+        symptoms->spot_capacity = count * 2 + 64;
+        symptoms->spots =
+            mem_resize(symptoms->spots, symptoms->spot_capacity, sizeof(*symptoms->spots));
+        memset(symptoms->spots + capacity, 0,
+               (symptoms->spot_capacity - capacity) * sizeof(*symptoms->spots));
+    }
+    spot = &symptoms->spots[address];
+    if (spot->is_known)
+        return spot;
+    *spot = (struct spot){true, SYMPTOM_NONE, SYMPTOM_NONE, SYMPTOM_NONE};
+    owner = ownership_find(symptoms->input->ownership, service,
+                           symptoms_text(symptoms, TEXT_ADDRESS, address));
+    if (owner.kind == OWNER_TASK) {
+        spot->task = task_number(symptoms, owner.agent->service, owner.agent->task);
+        spot->revision = number_of(symptoms, TEXT_REVISION, owner.agent->revision);
+    }
+    if (owner.kind == OWNER_TASK || owner.kind == OWNER_SHARED)
+        spot->zone = number_of(symptoms, TEXT_ZONE, owner.agent->zone);
+    return spot;
+}
+
+static struct place place_of(struct symptoms *symptoms, const struct tries *tries)
+{
+    const struct tries_row *row = tries->example;
+    struct place place = symptoms->sources[tries->source];
+    const struct spot *spot;
+
+    place.column = tries->column;
+    place.to = (uint32_t)symptoms->input->fleet->columns[tries->column].service;
+    place.port = row->port;
+    place.address = number_of(symptoms, TEXT_ADDRESS, row->address);
+    place.name = number_of(symptoms, TEXT_NAME, row->name);
+    place.target_task = place.zone_to = place.revision = SYMPTOM_NONE;
+    if (place.address == SYMPTOM_NONE)
+        return place;
+    spot = spot_of(symptoms, place.address, place.to);
+    place.target_task = spot->task;
+    place.zone_to = spot->zone;
+    place.revision = spot->revision;
+    return place;
+}
+
+static void find_source_places(struct symptoms *symptoms)
+{
+    const struct diagnose_input *input = symptoms->input;
+
+    symptoms->sources = mem_array(input->source_count, sizeof(*symptoms->sources));
+    for (size_t i = 0; i < input->source_count; i++) {
+        const struct diagnose_source *source = &input->sources[i];
+        symptoms->sources[i] = (struct place){
+            .source = (uint32_t)i,
+            .from = (uint32_t)source->service,
+            .source_task =
+                task_number(symptoms, input->fleet->services[source->service].name, source->task),
+            .zone_from = number_of(symptoms, TEXT_ZONE, source->zone),
+            .resolver = number_of(symptoms, TEXT_RESOLVER, source->resolver),
+        };
+    }
+}
+
+/* ---- scopes ---- */
+
+#define KEY(kind, id) ((uint64_t)(kind) << 56 | (id))
+
+static bool both(uint32_t a, uint32_t b, uint64_t *ret_id)
+{
+    *ret_id = (uint64_t)a << 28 | b;
+    return a != SYMPTOM_NONE && b != SYMPTOM_NONE;
+}
+
+static bool unordered(uint32_t a, uint32_t b, uint64_t *ret_id)
+{
+    return a < b ? both(a, b, ret_id) : both(b, a, ret_id);
+}
+
+static bool one(uint32_t a, uint64_t *ret_id)
+{
+    *ret_id = a;
+    return a != SYMPTOM_NONE;
+}
+
+static bool endpoint_id(const struct place *place, uint64_t *ret_id)
+{
+    *ret_id = (uint64_t)place->address << 16 | place->port;
+    return place->address != SYMPTOM_NONE;
+}
+
+static bool single_id(enum scope_kind kind, const struct place *place, size_t index, uint64_t *id)
+{
+    switch (kind) {
+    case SCOPE_ONE:
+        *id = index;
+        return true;
+    case SCOPE_TASKS:
+        return both(place->source, place->address, id);
+    case SCOPE_ENDPOINT:
+        return endpoint_id(place, id);
+    case SCOPE_TARGET:
+        return one(place->address, id);
+    case SCOPE_SOURCE:
+        return one(place->source, id);
+    case SCOPE_PAIR:
+        return both(place->from, place->column, id);
+    case SCOPE_HEARD:
+        return both(place->resolver, place->name, id);
+    case SCOPE_NAME:
+        return one(place->name, id);
+    case SCOPE_REVISION:
+        return both(place->to, place->revision, id);
+    case SCOPE_FROM_ZONE:
+        return both(place->zone_from, place->column, id);
+    case SCOPE_CHECK:
+        return one(place->column, id);
+    case SCOPE_SERVICE:
+        return one(place->to, id);
+    case SCOPE_ROW:
+        return one(place->from, id);
+    case SCOPE_SERVICES:
+        return place->from != place->to && unordered(place->from, place->to, id);
+    case SCOPE_ZONES:
+        return both(place->zone_from, place->zone_to, id) && place->zone_from != place->zone_to;
+    case SCOPE_BETWEEN:
+        return unordered(place->zone_from, place->zone_to, id) &&
+               place->zone_from != place->zone_to;
+    case SCOPE_RESOLVER:
+        return one(place->resolver, id);
+    case SCOPE_FROM_ENDPOINT:
+        if (!endpoint_id(place, id))
+            return false;
+        *id |= (uint64_t)place->from << 44;
+        return true;
+    case SCOPE_SOURCE_CHECK:
+        return both(place->source, place->column, id);
+    default:
+        return false;
+    }
+}
+
+size_t scope_keys(enum scope_kind kind, const struct place *place, size_t index,
+                  uint64_t ret_keys[SCOPE_KEYS_MAX])
+{
+    uint64_t id;
+    size_t count = 0;
+
+    switch (kind) {
+    case SCOPE_TASK:
+        if (place->source_task == place->target_task)
+            return 0;
+        if (place->source_task != SYMPTOM_NONE)
+            ret_keys[count++] = KEY(kind, place->source_task);
+        if (place->target_task != SYMPTOM_NONE)
+            ret_keys[count++] = KEY(kind, place->target_task);
+        return count;
+    case SCOPE_ZONE:
+        if (!both(place->zone_from, place->zone_to, &id) || place->zone_from == place->zone_to)
+            return 0;
+        ret_keys[count++] = KEY(kind, place->zone_from);
+        ret_keys[count++] = KEY(kind, place->zone_to);
+        return count;
+    case SCOPE_FLOW:
+        /* A connection needs packets both ways. */
+        if (!both(place->zone_from, place->zone_to, &id) || place->zone_from == place->zone_to)
+            return 0;
+        ret_keys[count++] = KEY(kind, id);
+        both(place->zone_to, place->zone_from, &id);
+        ret_keys[count++] = KEY(kind, id);
+        return count;
+    default:
+        if (!single_id(kind, place, index, &id))
+            return 0;
+        ret_keys[0] = KEY(kind, id);
+        return 1;
+    }
+}
+
+/* ---- health: what gets through, in the scopes where something does not ---- */
+
+static struct health *slot_of(const struct symptoms *symptoms, uint64_t key)
+{
+    uint64_t hash = key * UINT64_C(0x9e3779b97f4a7c15);
+    size_t mask = symptoms->health_size - 1, at = (size_t)(hash >> 20) & mask;
+
+    while (symptoms->health[at].key && symptoms->health[at].key != key)
+        at = (at + 1) & mask;
+    return &symptoms->health[at];
+}
+
+static void grow_health(struct symptoms *symptoms)
+{
+    struct health *old = symptoms->health;
+    size_t size = symptoms->health_size;
+
+    symptoms->health_size = size ? size * 2 : 1024;
+    symptoms->health = mem_array(symptoms->health_size, sizeof(*symptoms->health));
+    for (size_t i = 0; i < size; i++)
+        if (old[i].key)
+            *slot_of(symptoms, old[i].key) = old[i];
+    mem_free(old);
+}
+
+/* The key of kind 0, number 0 would be 0: kinds are stored from 1 on. */
+static uint64_t stored(uint64_t key)
+{
+    return key + (UINT64_C(1) << 56);
+}
+
+static void add_health(struct symptoms *symptoms, uint64_t key)
+{
+    struct health *slot;
+
+    if (symptoms->health_count * 2 >= symptoms->health_size)
+        grow_health(symptoms);
+    slot = slot_of(symptoms, stored(key));
+    if (!slot->key)
+        symptoms->health_count++;
+    slot->key = stored(key);
+    slot->failed++;
+}
+
+const struct health *symptoms_health(const struct symptoms *symptoms, uint64_t key)
+{
+    struct health *slot = symptoms->health_size ? slot_of(symptoms, stored(key)) : NULL;
+
+    return slot && slot->key ? slot : NULL;
+}
+
+static void register_scopes(struct symptoms *symptoms)
+{
+    uint64_t keys[SCOPE_KEYS_MAX];
+
+    for (size_t i = 0; i < symptoms->count; i++)
+        for (int kind = SCOPE_TASKS; kind < SCOPE_ALL_COUNT; kind++) {
+            size_t count = scope_keys((enum scope_kind)kind, &symptoms->items[i].place, i, keys);
+            for (size_t j = 0; j < count; j++)
+                add_health(symptoms, keys[j]);
+        }
+}
+
+/* What the attempts prove to be well: nothing (-1), or up to which layer. */
+static int reached_layer(const struct tries *tries)
+{
+    int reached = -1;
+
+    if (tries->verdict == TRIES_PASSED)
+        return LAYER_CHECK;
+    if (tries->verdict != TRIES_FAILED)
+        return -1;
+    for (size_t i = 0; i < tries->count; i++) {
+        const struct tries_row *row = tries->rows[i];
+        int layer = !*row->address               ? -1
+                    : row->outcome == OUTCOME_OK ? LAYER_CHECK
+                    : row->phase > PHASE_CONNECT ? LAYER_CONNECT
+                                                 : LAYER_NAME;
+        reached = layer > reached ? layer : reached;
+    }
+    /* Of what failed no attempt is proof that the check works. */
+    return reached > LAYER_CONNECT ? LAYER_CONNECT : reached;
+}
+
+static void count_health(struct symptoms *symptoms)
+{
+    const struct tries_set *set = symptoms->input->set;
+    uint64_t keys[SCOPE_KEYS_MAX];
+
+    for (size_t i = 0; i < set->count; i++) {
+        const struct tries *tries = &set->tries[i];
+        int reached = reached_layer(tries);
+        struct place place;
+        if (reached < 0)
+            continue;
+        place = place_of(symptoms, tries);
+        for (int kind = SCOPE_TASKS; kind < SCOPE_ALL_COUNT; kind++) {
+            size_t count = scope_keys((enum scope_kind)kind, &place, 0, keys);
+            for (size_t j = 0; j < count; j++) {
+                struct health *slot = slot_of(symptoms, stored(keys[j]));
+                if (!slot->key)
+                    continue;
+                for (int layer = 0; layer <= reached; layer++)
+                    slot->ok[layer]++;
+                if (tries->verdict == TRIES_PASSED && !slot->example)
+                    slot->example = tries;
+            }
+        }
+    }
+}
+
+/* ---- which attempts are symptoms ---- */
+
+static bool has_connected(const struct tries *tries)
+{
+    for (size_t i = 0; i < tries->count; i++) {
+        const struct tries_row *row = tries->rows[i];
+        if (!row->is_reused && (row->outcome == OUTCOME_OK || row->phase > PHASE_CONNECT))
+            return true;
+    }
+    return false;
+}
+
+static bool is_symptom(const struct symptoms *symptoms, const struct tries *tries)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct matrix_cell *cell =
+        matrix_at(input->matrix, input->sources[tries->source].service, tries->column);
+
+    if (cell->state == CELL_LEAK)
+        return has_connected(tries);
+    return (cell->state == CELL_FAIL || cell->state == CELL_PARTIAL) &&
+           tries->verdict == TRIES_FAILED;
+}
+
+static enum layer layer_of(const struct tries_row *row)
+{
+    if (!*row->address)
+        return LAYER_NAME;
+    return row->phase <= PHASE_CONNECT && row->outcome != OUTCOME_SPARED ? LAYER_CONNECT
+                                                                         : LAYER_CHECK;
+}
+
+static void find_symptoms(struct symptoms *symptoms)
+{
+    const struct diagnose_input *input = symptoms->input;
+
+    for (size_t i = 0; i < input->set->count; i++) {
+        const struct tries *tries = &input->set->tries[i];
+        struct symptom *symptom;
+        if (!is_symptom(symptoms, tries))
+            continue;
+        mem_grow(&symptoms->items, symptoms->count, &symptoms->capacity, sizeof(*symptoms->items));
+        symptom = &symptoms->items[symptoms->count++];
+        *symptom = (struct symptom){
+            .tries = tries,
+            .row = tries->example,
+            .place = place_of(symptoms, tries),
+            .layer = layer_of(tries->example),
+            .expected =
+                matrix_at(input->matrix, input->sources[tries->source].service, tries->column)
+                    ->expected,
+        };
+        if (symptom->layer == LAYER_NAME)
+            symptom->place.resolver =
+                number_of(symptoms, TEXT_RESOLVER, symptoms_resolver(symptoms, tries));
+    }
+}
+
+/* ---- a source's answers ---- */
+
+static void sort_answers(struct symptoms *symptoms)
+{
+    const struct answers *answers = symptoms->input->answers;
+    size_t sources = symptoms->input->source_count;
+    size_t *next;
+
+    symptoms->answers_of = mem_array(sources + 1, sizeof(*symptoms->answers_of));
+    symptoms->answer_rows = mem_array(answers->row_count, sizeof(struct answer_row *));
+    for (size_t i = 0; i < answers->row_count; i++)
+        symptoms->answers_of[answers->rows[i].source + 1]++;
+    for (size_t i = 0; i < sources; i++)
+        symptoms->answers_of[i + 1] += symptoms->answers_of[i];
+    next = mem_dup(symptoms->answers_of, (sources + 1) * sizeof(*next));
+    for (size_t i = 0; i < answers->row_count; i++)
+        symptoms->answer_rows[next[answers->rows[i].source]++] = &answers->rows[i];
+    mem_free(next);
+}
+
+const char *symptoms_resolver(const struct symptoms *symptoms, const struct tries *tries)
+{
+    const char *found = symptoms->input->sources[tries->source].resolver;
+
+    for (size_t i = symptoms->answers_of[tries->source];
+         i < symptoms->answers_of[tries->source + 1]; i++) {
+        const struct answer *answer =
+            &symptoms->input->answers->answers[symptoms->answer_rows[i]->answer];
+        if (!answer_is_from_hosts(answer) && *answer->resolver &&
+            strcasecmp(answer->asked, tries->example->name) == 0)
+            found = answer->resolver;
+    }
+    return found;
+}
+
+/* ---- the whole ---- */
+
+void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input)
+{
+    *symptoms = (struct symptoms){.input = input, .median_age_s = -1};
+    for (int i = 0; i < TEXT_COUNT; i++)
+        symptoms->texts[i] = mem_alloc(sizeof(*symptoms->texts[i]));
+    sort_answers(symptoms);
+    find_source_places(symptoms);
+    find_symptoms(symptoms);
+    if (!symptoms->count)
+        return;
+    register_scopes(symptoms);
+    count_health(symptoms);
+    symptoms_find_facts(symptoms);
+}
+
+void symptoms_deinit(struct symptoms *symptoms)
+{
+    for (int i = 0; i < TEXT_COUNT; i++) {
+        HASH_CLEAR(hh, symptoms->texts[i]->entries);
+        mem_free(symptoms->texts[i]->texts);
+        mem_free(symptoms->texts[i]);
+    }
+    mem_free(symptoms->items);
+    mem_free(symptoms->health);
+    mem_free(symptoms->sources);
+    mem_free(symptoms->spots);
+    mem_free(symptoms->answers_of);
+    mem_free(symptoms->answer_rows);
+    mem_free(symptoms->is_live);
+    mem_free(symptoms->dependency);
+    arena_deinit(&symptoms->arena);
+}

@@ -1,0 +1,125 @@
+/* symptom: one thing that fails: a task's attempts at an endpoint, or at a name; where it is, and
+ * what is known of it. Pure. Part of diagnose.
+ */
+#ifndef COLLECTOR_SYMPTOM_H
+#define COLLECTOR_SYMPTOM_H
+
+#include "collector/diagnose.h"
+#include "collector/fact.h"
+
+#define SYMPTOM_NONE UINT32_MAX
+
+/* What is numbered. */
+enum text_kind {
+    TEXT_ADDRESS,
+    TEXT_TASK,
+    TEXT_ZONE,
+    TEXT_REVISION,
+    TEXT_NAME,
+    TEXT_RESOLVER,
+    TEXT_COUNT
+};
+
+/* How far an attempt got. */
+enum layer { LAYER_NAME, LAYER_CONNECT, LAYER_CHECK, LAYER_COUNT };
+
+/* Where an attempt is, as numbers: what a scope can take together. SYMPTOM_NONE: not known. */
+struct place {
+    uint32_t source, column;
+    uint32_t from, to; /* services */
+    uint32_t address;
+    uint16_t port;
+    uint32_t source_task, target_task;
+    uint32_t zone_from, zone_to;
+    uint32_t revision; /* of the target task */
+    uint32_t name, resolver;
+};
+
+/* What one cause may reach, the narrowest first: of scopes that explain the same, that is said. */
+enum scope_kind {
+    SCOPE_ONE,          /* this attempt alone */
+    SCOPE_TASKS,        /* task -> task */
+    SCOPE_SOURCE_CHECK, /* task -> service:check */
+    SCOPE_ENDPOINT,     /* everybody -> one address and port */
+    SCOPE_TARGET,       /* everybody -> one address */
+    SCOPE_SOURCE,       /* task -> everybody */
+    SCOPE_PAIR,         /* service -> service:check */
+    SCOPE_HEARD,        /* one name at one resolver */
+    SCOPE_NAME,         /* one name */
+    SCOPE_REVISION,     /* everybody -> one revision of a service */
+    SCOPE_FROM_ZONE,    /* zone -> service:check */
+    SCOPE_CHECK,        /* everybody -> service:check */
+    SCOPE_SERVICE,      /* everybody -> service */
+    SCOPE_ROW,          /* service -> everybody */
+    SCOPE_SERVICES,     /* service <-> service */
+    SCOPE_ZONES,        /* connections zone -> zone */
+    SCOPE_FLOW,         /* packets zone -> zone */
+    SCOPE_TASK,         /* one task <-> everybody */
+    SCOPE_BETWEEN,      /* zone <-> zone */
+    SCOPE_ZONE,         /* zone <-> all others */
+    SCOPE_RESOLVER,     /* every name at one resolver */
+    SCOPE_COUNT,
+
+    /* only looked up */
+    SCOPE_FROM_ENDPOINT = SCOPE_COUNT, /* service -> address and port */
+    SCOPE_ALL_COUNT
+};
+
+#define SCOPE_KEYS_MAX 2
+
+struct symptom {
+    const struct tries *tries;
+    struct place place;
+    enum layer layer; /* that it failed in */
+    enum fact what;   /* what was seen */
+    enum expectation expected;
+    const struct tries_row *row; /* the example */
+    struct owner owner;
+    const struct diagnose_witness *witness; /* the last one of the owner; NULL: none */
+    struct facts facts;
+};
+
+/* How many attempts in a scope got through a layer. */
+struct health {
+    uint64_t key;
+    uint32_t ok[LAYER_COUNT], failed;
+    const struct tries *example; /* of those that passed */
+};
+
+struct symptoms {
+    const struct diagnose_input *input;
+    struct symptom *items;
+    size_t count, capacity;
+    struct health *health; /* open addressing, a power of two */
+    size_t health_size, health_count;
+    struct interner *texts[TEXT_COUNT];
+    struct place *sources; /* per source: what of its places is always the same */
+    struct spot *spots;    /* per address */
+    size_t spot_capacity;
+    size_t *answers_of; /* per source, and one more: where its answer rows begin ... */
+    const struct answer_row **answer_rows; /* ... in here */
+    bool *is_live;                         /* per service: a task of it says hello */
+    uint32_t *dependency; /* per service: a column that it fails to reach; SYMPTOM_NONE */
+    int64_t median_age_s; /* of the agents; -1 unknown */
+    struct arena arena;
+};
+
+void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input);
+void symptoms_deinit(struct symptoms *symptoms);
+
+/* The scopes of a kind that a symptom is in; how many (0 to SCOPE_KEYS_MAX). `index` is the
+ * symptom's own. */
+size_t scope_keys(enum scope_kind kind, const struct place *place, size_t index,
+                  uint64_t ret_keys[SCOPE_KEYS_MAX]);
+/* NULL: no symptom is in it. */
+const struct health *symptoms_health(const struct symptoms *symptoms, uint64_t key);
+
+/* The text behind a number of struct place; "?" for SYMPTOM_NONE. */
+const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, uint32_t number);
+
+/* Fills in what is known of each symptom (symptom_facts.c). */
+void symptoms_find_facts(struct symptoms *symptoms);
+/* The resolver that a task asked for a name, as far as it is known. */
+const char *symptoms_resolver(const struct symptoms *symptoms, const struct tries *tries);
+
+#endif
