@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define WORDS_MAX 80 /* of a page that is not what was wanted */
+
 static void begin(struct exchange *exchange)
 {
     exchange->out = exchange->plan->request;
@@ -51,6 +53,29 @@ static enum check_result feed_body(struct exchange *exchange, const char *data, 
     return buf_is_full(&exchange->text) ? judge_body(exchange, false) : CHECK_MORE;
 }
 
+/* The first words of a page, without its markup: whose answer it is shows best there. */
+static enum check_result fail_status(struct exchange *exchange, const char *page, size_t length)
+{
+    char words[WORDS_MAX + 1];
+    size_t count = 0;
+    bool is_markup = false, is_gap = false;
+
+    for (size_t i = 0; i < length && count < WORDS_MAX; i++) {
+        if (page[i] == '<' || page[i] == '>') {
+            is_markup = page[i] == '<';
+            is_gap = true;
+        } else if (is_markup || page[i] <= ' ' || page[i] > '~') {
+            is_gap = true;
+        } else {
+            if (is_gap && count && count + 1 < WORDS_MAX)
+                words[count++] = ' ';
+            is_gap = false;
+            words[count++] = page[i];
+        }
+    }
+    return exchange_fail(exchange, OUTCOME_BAD_STATUS, "%.*s", (int)count, words);
+}
+
 static enum check_result judge_head(struct exchange *exchange, const char *rest, size_t length)
 {
     /* nginx's pages; a few hundred bytes, with the head in one segment. */
@@ -63,7 +88,7 @@ static enum check_result judge_head(struct exchange *exchange, const char *rest,
     if (exchange->status == 400 && memmem(rest, length, no_cert, sizeof(no_cert) - 1))
         return exchange_fail(exchange, OUTCOME_TLS_CLIENT_CERT, "its page says so");
     if (!status_set_contains(exchange->plan->status, exchange->status))
-        return exchange_fail(exchange, OUTCOME_BAD_STATUS, NULL);
+        return fail_status(exchange, rest, length);
     if (!wants_body(exchange->plan))
         return CHECK_PASSED;
     exchange->step = 1;

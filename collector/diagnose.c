@@ -416,15 +416,13 @@ static void add_count(struct making *making)
     uint32_t ok = health ? health->ok[making->phrase.symptom->layer] : 0;
     CLEANUP_BUF struct buf text = BUF_INIT(1024);
 
-    buf_printf(&text, "%s%zu of %zu (task, endpoint) fail like this: ", ok ? "" : "all ",
-               making->count, making->count + ok);
-    if (!ok) {
-        buf_reset(&text);
-        buf_printf(&text,
-                   making->count == 1 ? "the only attempt of this kind fails: "
-                                      : "all %zu (task, endpoint) fail like this: ",
-                   making->count);
-    }
+    if (ok)
+        buf_printf(&text, "%zu of %zu paths (task to endpoint) fail like this: ", making->count,
+                   making->count + ok);
+    else if (making->count == 1)
+        buf_puts(&text, "the one path (task to endpoint) that there is fails: ");
+    else
+        buf_printf(&text, "all %zu paths (task to endpoint) fail like this: ", making->count);
     phrase_scope(&making->phrase, &text);
     diagnosis_add_evidence(making->solver->diagnoses, making->diagnosis, "pattern",
                            arena_strdup(&making->solver->diagnoses->arena, buf_text(&text)),

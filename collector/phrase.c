@@ -75,6 +75,16 @@ static void put_target_task(const struct phrase *phrase, struct buf *out)
         put_endpoint(phrase, out);
 }
 
+/* "web.1:8080"; or the address, where the task is not known. */
+static void put_spot(const struct phrase *phrase, struct buf *out)
+{
+    const struct owner *owner = &phrase->symptom->owner;
+
+    put_target_task(phrase, out);
+    if (owner->agent && (owner->kind == OWNER_TASK || owner->kind == OWNER_LEFT))
+        buf_printf(out, ":%u", phrase->symptom->row->port);
+}
+
 static void put_owner(const struct phrase *phrase, struct buf *out)
 {
     const struct owner *owner = &phrase->symptom->owner;
@@ -238,14 +248,17 @@ static void put_ttl(const struct phrase *phrase, struct buf *out)
     const struct symptoms *symptoms = phrase->symptoms;
     const struct answers *answers = symptoms->input->answers;
     uint32_t source = phrase->symptom->place.source;
-    int32_t ttl_s = -1;
+    int32_t ttl_s = -1, negative_s = -1;
 
     for (size_t i = symptoms->answers_of[source]; i < symptoms->answers_of[source + 1]; i++) {
         const struct answer_row *row = symptoms->answer_rows[i];
-        if (strcasecmp(answers->answers[row->answer].asked, phrase->symptom->row->name) == 0 &&
-            row->ttl_s > ttl_s)
-            ttl_s = row->ttl_s;
+        const struct answer *answer = &answers->answers[row->answer];
+        int32_t *longest = answer_is_good(answer) ? &ttl_s : &negative_s;
+        if (strcasecmp(answer->asked, phrase->symptom->row->name) == 0 && row->ttl_s > *longest)
+            *longest = row->ttl_s;
     }
+    if (ttl_s < 0)
+        ttl_s = negative_s;
     if (ttl_s >= 0)
         buf_printf(out, "%d", ttl_s);
     else
@@ -333,20 +346,35 @@ static const struct placeholder {
     const char *name;
     void (*put)(const struct phrase *phrase, struct buf *out);
 } placeholders[] = {
-    {"S", put_source},        {"T", put_target},
-    {"s", put_source_task},   {"t", put_target_task},
-    {"from", put_from},       {"to", put_to},
-    {"at", put_endpoint},     {"address", put_address},
-    {"port", put_port},       {"name", put_name},
-    {"record", put_record},   {"resolver", put_resolver},
-    {"check", put_check},     {"path", put_path},
-    {"timeout", put_timeout}, {"observed", put_observed},
-    {"detail", put_detail},   {"icmp", put_icmp},
-    {"late", put_late},       {"days", put_days},
-    {"ttl", put_ttl},         {"owner", put_owner},
-    {"others", put_others},   {"ports", put_ports},
-    {"queue", put_queue},     {"age", put_age},
-    {"n", put_expected},      {"dependency", put_dependency},
+    {"S", put_source},
+    {"T", put_target},
+    {"s", put_source_task},
+    {"t", put_target_task},
+    {"from", put_from},
+    {"to", put_to},
+    {"spot", put_spot},
+    {"at", put_endpoint},
+    {"address", put_address},
+    {"port", put_port},
+    {"name", put_name},
+    {"record", put_record},
+    {"resolver", put_resolver},
+    {"check", put_check},
+    {"path", put_path},
+    {"timeout", put_timeout},
+    {"observed", put_observed},
+    {"detail", put_detail},
+    {"icmp", put_icmp},
+    {"late", put_late},
+    {"days", put_days},
+    {"ttl", put_ttl},
+    {"owner", put_owner},
+    {"others", put_others},
+    {"ports", put_ports},
+    {"queue", put_queue},
+    {"age", put_age},
+    {"n", put_expected},
+    {"dependency", put_dependency},
 };
 
 static const struct placeholder *find(const char *name, size_t length)
@@ -379,7 +407,7 @@ void phrase_scope(const struct phrase *phrase, struct buf *out)
         [SCOPE_ONE] = "{s} -> {at}",
         [SCOPE_TASKS] = "{s} -> {t}",
         [SCOPE_SOURCE_CHECK] = "{s} -> {T}",
-        [SCOPE_ENDPOINT] = "{from} -> {t}:{port}",
+        [SCOPE_ENDPOINT] = "{from} -> {spot}",
         [SCOPE_TARGET] = "{from} -> {t}",
         [SCOPE_SOURCE] = "{s} -> {to}",
         [SCOPE_PAIR] = "{S} -> {T}",

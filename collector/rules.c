@@ -193,7 +193,7 @@ const struct rule rules[] = {
      {VANISHED, IS(OWNED)}},
     {"network.sg-ingress", S(ENDPOINT) | S(TARGET), 30, false, SEEN1(SYN_LOST), {VANISHED}},
     {"source.isolated", S(SOURCE), 60, false, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
-    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 40, false, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 15, false, SEEN1(SYN_LOST), {VANISHED}},
 
     /* ---- the network: somebody says no ---- */
     {"network.no-route",
@@ -258,7 +258,7 @@ const struct rule rules[] = {
      60,
      true,
      SEEN1(RST),
-     {ISNT(SOMETIMES), IS(REACHED), IS(SENT_RST), NOT(PROXY)}},
+     {ISNT(SOMETIMES), IS(REACHED), IS(SENT_RST), NOT(LISTENS), NOT(PROXY)}},
     {"mesh.proxy-down", ANYWHERE, 85, false, SEEN3(RST, RESET, CLOSED), {IS(PROXY)}},
 
     /* ---- the target: it listens ---- */

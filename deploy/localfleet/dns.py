@@ -1,5 +1,6 @@
 """The registry (PowerDNS with an SQLite back end: records changed live, as Cloud Map would) and the
-caching resolver in front of it (Unbound), as a VPC has them."""
+caching resolvers in front of it (Unbound), one a zone, as a VPC has them; and one that knows nothing
+of the fleet, as one of the internet."""
 
 import os
 import socket
@@ -7,7 +8,7 @@ import sqlite3
 import struct
 
 from . import shell
-from .model import RECORD_TTL, VPC, parent
+from .model import PUBLIC, RECORD_TTL, RESOLVERS, VPC, parent
 
 SCHEMA = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
 NEGATIVE_TTL = 300  # a private hosted zone's SOA minimum
@@ -59,22 +60,18 @@ class Registry:
     def __init__(self, fleet, state):
         self.fleet = fleet
         self.folder = os.path.join(state, "registry")
-        self.cache = os.path.join(state, "resolver")
+        self.caches = {name: os.path.join(state, name) for name in (*RESOLVERS.values(), PUBLIC)}
         self.database = os.path.join(self.folder, "registry.db")
 
     def prepare(self):
         """Writes the configuration files and the first records."""
-        for folder in (self.folder, self.cache):
+        for folder in (self.folder, *self.caches.values()):
             os.makedirs(folder, exist_ok=True)
             shell.give_to_nobody(folder)
         with open(os.path.join(self.folder, "pdns.conf"), "w", encoding="ascii") as file:
             file.write(PDNS.format(folder=self.folder, address=self.fleet.infra["registry"].address))
-        zones = "\n".join(f'  local-zone: "{domain}." transparent' for domain in self.fleet.domains)
-        stubs = "\n".join(f'stub-zone:\n  name: "{domain}"\n  stub-addr: '
-                          f'{self.fleet.infra["registry"].address}' for domain in self.fleet.domains)
-        with open(os.path.join(self.cache, "unbound.conf"), "w", encoding="ascii") as file:
-            file.write(UNBOUND.format(folder=self.cache, vpc=VPC, zones=zones, stubs=stubs,
-                                      address=self.fleet.infra["resolver"].address))
+        for name, cache in self.caches.items():
+            self.write_resolver(name, cache)
         with sqlite3.connect(self.database) as database, open(SCHEMA, encoding="utf-8") as schema:
             database.executescript(schema.read())
             for domain in self.fleet.domains:
@@ -90,13 +87,23 @@ class Registry:
                 rows += self.records(service, task.name, task.address)
         self.change(rows, [])
 
+    def write_resolver(self, name, folder):
+        domains = [] if name == PUBLIC else self.fleet.domains
+        zones = "\n".join(f'  local-zone: "{domain}." transparent' for domain in domains)
+        stubs = "\n".join(f'stub-zone:\n  name: "{domain}"\n  stub-addr: '
+                          f'{self.fleet.infra["registry"].address}' for domain in domains)
+        with open(os.path.join(folder, "unbound.conf"), "w", encoding="ascii") as file:
+            file.write(UNBOUND.format(folder=folder, vpc=VPC, zones=zones, stubs=stubs,
+                                      address=self.fleet.infra[name].address))
+
     def commands(self):
-        """(host, command, privileged) of the two servers. The resolver may have a receive buffer that
+        """(host, command, privileged) of the servers. A resolver may have a receive buffer that
         takes what a hundred agents ask at once; in a VPC each of them has one of its own."""
         pdns = shell.need("pdns_server", "pdns-server pdns-backend-sqlite3")
         unbound = shell.need("unbound", "unbound")
         return [("registry", [pdns, f"--config-dir={self.folder}"], False),
-                ("resolver", [unbound, "-c", os.path.join(self.cache, "unbound.conf")], True)]
+                *((name, [unbound, "-c", os.path.join(folder, "unbound.conf")], True)
+                  for name, folder in self.caches.items())]
 
     def records(self, service, instance, address):
         """The rows of one task: A, or SRV with the A of its target (as Cloud Map names it)."""
@@ -128,23 +135,26 @@ class Registry:
                     (domains[domain], name, kind, content, ttl, 1 if kind == "SRV" else 0))
 
     def answers(self):
-        """Whether the resolver answers for every name: the first question to it is slow."""
-        resolver = self.fleet.infra["resolver"].address
+        """Whether every resolver answers for every name: the first question to it is slow."""
         names = {(name, 33 if service.is_srv else 1) for service in self.fleet.services.values()
                  for name in service.names}
-        return all((ask(resolver, name, kind) or 0) > 0 for name, kind in names)
+        return all((ask(self.fleet.infra[resolver].address, name, kind) or 0) > 0
+                   for resolver in RESOLVERS.values() for name, kind in names)
 
     def responds(self):
-        """Whether the resolver answers at all, through to the registry."""
-        return ask(self.fleet.infra["resolver"].address, self.fleet.domains[0], 6) is not None
+        """Whether the resolvers answer at all, through to the registry."""
+        return all(ask(self.fleet.infra[resolver].address, self.fleet.domains[0], 6) is not None
+                   for resolver in RESOLVERS.values())
 
-    def control(self, *words):
+    def control(self, *words, resolvers=tuple(RESOLVERS.values())):
         """unbound-control."""
-        shell.run([shell.need("unbound-control", "unbound"), "-c", os.path.join(self.cache, "unbound.conf"), *words])
+        program = shell.need("unbound-control", "unbound")
+        for resolver in resolvers:
+            shell.run([program, "-c", os.path.join(self.caches[resolver], "unbound.conf"), *words])
 
-    def flush(self, rows):
+    def flush(self, rows, resolvers=tuple(RESOLVERS.values())):
         for name in {row[0] for row in rows}:
-            self.control("flush", name)
+            self.control("flush", name, resolvers=resolvers)
 
 
 def ask(server, name, kind):

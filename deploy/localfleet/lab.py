@@ -68,6 +68,7 @@ class Lab:
         self.servers = Servers(self.fleet, state, settings["servers"])
         self.store_folder = os.path.join(state, "store")
         self.rules, self.early_rules, self.planted, self.fault_count = [], [], {}, 0
+        self.revisions = {}  # task -> of what it runs, other than the first
 
     # ---- start ----
 
@@ -91,7 +92,7 @@ class Lab:
             folder = os.path.join(self.state, "hosts", host.name)
             os.makedirs(folder)
             with open(os.path.join(folder, "resolv.conf"), "w", encoding="ascii") as file:
-                file.write(f"nameserver {self.fleet.infra['resolver'].address}\n"
+                file.write(f"nameserver {self.fleet.resolver_of(host)}\n"
                            f"search {' '.join(self.fleet.domains)}\n")
             with open(os.path.join(folder, "hosts"), "w", encoding="ascii") as file:
                 file.write(f"127.0.0.1 localhost\n{host.address} {host.name}\n")
@@ -126,7 +127,7 @@ class Lab:
     def server_names(self, task):
         return [name for name in self.processes.commands if name.startswith(f"{task.name}/server")]
 
-    def start_agent(self, task):
+    def start_agent(self, task, options=()):
         if not self.fleet.services[task.service].has_agents:
             return
         self.processes.start(f"{task.name}/agent", shell.in_host(self.state, task.name, [
@@ -135,7 +136,20 @@ class Lab:
             "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
             "--network-mode", "awsvpc", "--allow-net", VPC, "--tls-ca", self.servers.authority.certificate,
             *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
-            "--log-level", self.settings["log_level"]], read_only=True))
+            "--revision", self.revisions.get(task.name, f"{task.service}:1"),
+            "--log-level", self.settings["log_level"], *options], read_only=True))
+
+    def restart_agent(self, task, options=()):
+        """As a new one, with other options; waits until the collector knows it."""
+        name = f"{task.name}/agent"
+        before = self.instance_of(task)
+        self.processes.stop(name)
+        self.start_agent(task, options)
+        self.wait_for(lambda: self.instance_of(task) not in (None, before), f"the agent of {task.name}")
+
+    def instance_of(self, task):
+        return next((agent["instance"] for agent in self.agents() if agent["task"] == task.name
+                     and agent["state"] == "live"), None)
 
     # ---- readiness ----
 
@@ -170,12 +184,13 @@ class Lab:
                     tail = log.read()[-1000:].strip()
                 raise LocalError(f"{name} ended with status {process.returncode}: {tail}")
 
-    def agents_are_live(self):
+    def agents(self):
         result = subprocess.run([self.program("canreach"), "agents", "-o", "json", "--url",
                                  f"unix://{self.state}/api/collector.sock"], capture_output=True, check=False)
-        if result.returncode != 0:
-            return False
-        live = sum(agent["state"] == "live" for agent in json.loads(result.stdout)["agents"])
+        return json.loads(result.stdout)["agents"] if result.returncode == 0 else []
+
+    def agents_are_live(self):
+        live = sum(agent["state"] == "live" for agent in self.agents())
         return live >= sum(name.endswith("/agent") for name in self.processes.commands)
 
     # ---- faults ----

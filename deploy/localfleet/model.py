@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 VPC = "10.77.0.0/16"
 ZONES = {"a": ipaddress.ip_network("10.77.16.0/20"), "b": ipaddress.ip_network("10.77.32.0/20")}
+RESOLVERS = {"a": "resolver", "b": "resolver-b"}  # each zone has its own
+PUBLIC = "public"  # a resolver that knows nothing of the fleet
 INFRA = ipaddress.ip_network("10.77.0.0/24")
 FIRST_HOST = 10  # of the tasks in a zone
 MANY_HOST = 3000  # and on: likewise
@@ -76,6 +78,30 @@ class Fleet:
     def hosts(self):
         return list(self.infra.values()) + list(self.tasks.values())
 
+    def zone(self, word):
+        """The tasks of a zone."""
+        if word not in ZONES:
+            raise LocalError(f"no zone '{word}' (zones: {', '.join(ZONES)})")
+        return [task for task in self.tasks.values() if task.zone == word]
+
+    def others(self, tasks):
+        return [task for task in self.tasks.values() if task not in tasks]
+
+    def one(self, word):
+        tasks = self.find(word)
+        if len(tasks) != 1:
+            raise LocalError("TASK is one task")
+        return tasks[0]
+
+    def service(self, word):
+        if word not in self.services:
+            raise LocalError(f"no service '{word}' (services: {', '.join(self.services)})")
+        return self.services[word]
+
+    def resolver_of(self, host):
+        """The address of the resolver that a host asks."""
+        return self.infra[RESOLVERS[getattr(host, "zone", "") or "a"]].address
+
     def find(self, word):
         """The tasks that TASK or SERVICE names."""
         if word in self.tasks:
@@ -120,7 +146,7 @@ def build(document, tasks_per_service):
         services[service.name] = service
     infra = {
         name: Host(name, str(INFRA[host]), INFRA, f"i-{name}", mac_of(str(INFRA[host])))
-        for name, host in (("resolver", 2), ("registry", 3), ("collector", 10))
+        for name, host in (("resolver", 2), ("registry", 3), ("resolver-b", 4), (PUBLIC, 5), ("collector", 10))
     }
     denied = {(pair["source"], pair["target"], pair["check"])
               for pair in document["expect"]["pairs"] if pair["expected"] == "deny"}

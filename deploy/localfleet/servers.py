@@ -56,6 +56,12 @@ HAPROXY_SERVER = """frontend f{port}
   http-request return status 404 content-type text/plain string "no such page"
 """
 
+TARPIT_SERVER = """frontend f{port}
+  bind {bind}:{port}
+  timeout tarpit {delay}s
+  http-request tarpit deny_status 200
+"""
+
 MARIADB_USER, MARIADB_PASSWORD = "app", "secret"
 
 BY_CHECK = {"http": "nginx", "https": "nginx", "tls": "nginx", "grpc": "grpc", "udp": "echo", "redis": "redis",
@@ -94,6 +100,8 @@ class Servers:
         self.authority = Authority(os.path.join(state, "tls"))
         self.wants_client = set()  # services whose servers ask for a client certificate
         self.binds, self.ports = {}, {}  # task -> another address, or port, than its own (nginx, haproxy)
+        self.statuses, self.delays, self.dependencies = {}, {}, {}  # task -> of its health path (nginx)
+        self.swapped = {}  # tasks that speak TLS where plain text is expected, or plain text for TLS
         self.kinds = {}  # service -> {kind: [checks]}
         for service in fleet.services.values():
             groups = self.kinds.setdefault(service.name, {})
@@ -134,7 +142,8 @@ class Servers:
 
     def commands(self, task):
         """The command of each server that the task runs."""
-        return [getattr(self, kind)(task, checks) for kind, checks in self.kinds[task.service].items()]
+        return [getattr(self, "tarpit" if kind == "nginx" and task.name in self.delays else kind)(task, checks)
+                for kind, checks in self.kinds[task.service].items()]
 
     def folder(self, task, kind):
         path = os.path.join(self.state, "tasks", task.name, kind)
@@ -159,8 +168,27 @@ class Servers:
     def pages(self, task, port):
         """The paths that checks of this port ask for."""
         paths = {check["path"] for check in self.fleet.services[task.service].checks if check["port"] == port}
-        return "\n".join(f'    location = {path} {{ return 200 "ok {task.name}\\n"; }}'
-                         for path in sorted(paths - set(OWN_PATHS)))
+        return "\n".join(f'    location = {path} {{ {self.health(task)} }}' for path in sorted(paths - set(OWN_PATHS)))
+
+    def health(self, task):
+        """What nginx does at the health path."""
+        if task.name in self.dependencies:
+            return (f"proxy_connect_timeout 400ms; proxy_read_timeout 400ms; "
+                    f"proxy_pass {self.dependencies[task.name]};")
+        return f'return {self.statuses.get(task.name, 200)} "ok {task.name}\\n";'
+
+    def speaks_tls(self, task, check):
+        return is_tls(check) != (task.name in self.swapped)
+
+    def tarpit(self, task, checks):
+        """HAProxy keeps each request for a while, and answers then."""
+        folder = self.folder(task, "tarpit")
+        servers = "\n".join(TARPIT_SERVER.format(bind=self.bind(task), port=self.port(task, check), task=task.name,
+                                                 delay=self.delays[task.name]) for check in checks)
+        path = os.path.join(folder, "haproxy.cfg")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(HAPROXY.format(servers=servers))
+        return [shell.need("haproxy", "haproxy"), "-db", "-f", path]
 
     def nginx(self, task, checks):
         folder = self.folder(task, "nginx")
@@ -172,7 +200,8 @@ class Servers:
         statuses += "\n    location = /status/301 { return 301 /elsewhere; }"
         servers = "\n".join(NGINX_SERVER.format(
             bind=self.bind(task), port=self.port(task, check), pages=self.pages(task, check["port"]), folder=folder, statuses=statuses,
-            tls=self.tls_of(task, self.fleet.services[task.service].names) if is_tls(check) else ";")
+            tls=(self.tls_of(task, self.fleet.services[task.service].names) if self.speaks_tls(task, check)
+                 else ";"))
             for check in checks)
         path = os.path.join(folder, "nginx.conf")
         with open(path, "w", encoding="utf-8") as file:
