@@ -157,12 +157,13 @@ static enum proto_outcome outcome_of_instant_error(int error)
 }
 
 /* Some errors come late (no ARP answer: 3 s), and so does what was sent again. A peer that has
- * taken everything and says nothing is not waited for: it would only hold a place in its queue. */
+ * taken everything and says nothing is waited for only where that is asked: it holds a place there.
+ */
 static bool is_worth_holding(struct probe *probe)
 {
     if (probe->is_held || probe->plan->hold_us <= probe->plan->timeout_us)
         return false;
-    if (probe->state == PROBE_CONNECTING || is_datagram(probe))
+    if (probe->state == PROBE_CONNECTING || is_datagram(probe) || probe->plan->is_patient)
         return true;
     kernel_read_tcp(probe->source.fd, &probe->kernel);
     return probe->kernel.has_unacked;

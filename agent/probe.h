@@ -32,6 +32,7 @@ struct probe_plan {
     struct check_plan exchange;
     uint64_t timeout_us;
     uint64_t hold_us;   /* an attempt without an answer stays open so long, for what comes late */
+    bool is_patient;    /* also at a peer that has the request and says nothing */
     struct tls *tls;    /* NULL: plain */
     const char *server; /* TLS: name to ask for and to verify */
     const char *alpn;   /* TLS: "h2,http/1.1", or "" */

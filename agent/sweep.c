@@ -530,6 +530,7 @@ static void plan_name(struct sweep *sweep, struct target *target, size_t index,
     check_make_plan(check, spec, name, &sweep->message.arena, &plan->exchange);
     plan->timeout_us = (uint64_t)spec->timeout_ms * 1000;
     plan->hold_us = (uint64_t)spec->hold_ms * 1000;
+    plan->is_patient = spec->is_patient;
     plan->tls = plan->exchange.is_tls ? sweep->env.tls : NULL;
     plan->server = *spec->server ? spec->server : name;
     plan->alpn = *spec->alpn ? spec->alpn : check->alpn ? check->alpn : "";

@@ -10,6 +10,7 @@
 #define SAMPLE_MAX     100000 /* symptoms weighed at once: of more, every n-th; the rest follows */
 #define PASSES_MAX     8      /* over what is left then */
 #define REST           6.0    /* weight of what is not known */
+#define BESIDES        0.25   /* a rival that explains a part only needs another cause besides */
 #define EVIDENCE_MAX   12
 #define RULED_OUT_MAX  8
 #define UNKNOWN_WEIGHT 3.0
@@ -45,7 +46,8 @@ struct solver {
     size_t link_count, link_capacity;
     uint32_t *first_link; /* per sampled symptom, and one more */
     uint32_t *members;    /* sampled symptoms of each candidate */
-    double *rival;        /* per candidate, while one diagnosis is made */
+    double *rival;        /* per candidate, while one diagnosis is made: its scores there ... */
+    uint32_t *shared;     /* ... and for how many symptoms */
 };
 
 /* ---- names of enums, small things ---- */
@@ -462,6 +464,13 @@ struct rival {
 
 #define RIVALS_MAX 32
 
+/* Whether a rival explains all that the winner does. */
+static bool covers_all(const struct solver *solver, const struct candidate *rival,
+                       const struct candidate *winner)
+{
+    return solver->shared[rival - solver->candidates] >= winner->count;
+}
+
 static size_t list_rivals(struct making *making, struct rival rivals[RIVALS_MAX])
 {
     struct solver *solver = making->solver;
@@ -470,8 +479,10 @@ static size_t list_rivals(struct making *making, struct rival rivals[RIVALS_MAX]
 
     for (uint32_t m = 0; m < winner->count; m++) {
         uint32_t i = solver->members[winner->first + m];
-        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++)
+        for (uint32_t l = solver->first_link[i]; l < solver->first_link[i + 1]; l++) {
             solver->rival[solver->links[l].candidate] += (double)solver->links[l].score;
+            solver->shared[solver->links[l].candidate]++;
+        }
     }
     for (uint32_t m = 0; m < winner->count; m++) {
         uint32_t i = solver->members[winner->first + m];
@@ -479,8 +490,11 @@ static size_t list_rivals(struct making *making, struct rival rivals[RIVALS_MAX]
             const struct candidate *candidate = &solver->candidates[solver->links[l].candidate];
             double score =
                 solver->rival[solver->links[l].candidate] * candidate->share / winner->count;
+            if (!covers_all(solver, candidate, winner))
+                score *= BESIDES;
             size_t at;
             solver->rival[solver->links[l].candidate] = 0;
+            solver->shared[solver->links[l].candidate] = 0;
             if (score <= 0 || strcmp(candidate->rule->cause, winner->rule->cause) == 0)
                 continue;
             for (at = 0; at < count && strcmp(rivals[at].cause, candidate->rule->cause) != 0;)
@@ -675,6 +689,7 @@ static void forget_pass(struct solver *solver)
     mem_free(solver->first_link);
     mem_free(solver->members);
     mem_free(solver->rival);
+    mem_free(solver->shared);
     solver->sample_count = solver->candidate_count = solver->candidate_capacity = 0;
     solver->link_count = solver->link_capacity = 0;
     solver->candidates = NULL;
@@ -694,6 +709,7 @@ static void solve_pass(struct solver *solver, size_t left)
     }
     list_members(solver);
     solver->rival = mem_array(solver->candidate_count, sizeof(*solver->rival));
+    solver->shared = mem_array(solver->candidate_count, sizeof(*solver->shared));
     heap.entries = mem_array(solver->candidate_count, sizeof(*heap.entries));
     for (uint32_t c = 0; c < solver->candidate_count; c++)
         if (solver->candidates[c].open)

@@ -113,6 +113,7 @@ static void put_from(const struct phrase *phrase, struct buf *out)
         break;
     case SCOPE_FROM_ZONE:
     case SCOPE_ZONES:
+    case SCOPE_ZONES_PORT:
     case SCOPE_BETWEEN:
         buf_printf(out, "zone %s", zone(phrase, phrase->symptom->place.zone_from));
         break;
@@ -148,6 +149,7 @@ static void put_to(const struct phrase *phrase, struct buf *out)
                    symptoms_text(phrase->symptoms, TEXT_REVISION, phrase->symptom->place.revision));
         break;
     case SCOPE_ZONES:
+    case SCOPE_ZONES_PORT:
     case SCOPE_BETWEEN:
     case SCOPE_ZONE:
         buf_printf(out, "zone %s", zone(phrase, phrase->symptom->place.zone_to));
@@ -419,6 +421,7 @@ void phrase_scope(const struct phrase *phrase, struct buf *out)
         [SCOPE_SERVICE] = "{from} -> {T}",
         [SCOPE_ROW] = "{S} -> {to}",
         [SCOPE_SERVICES] = "{S} <-> {T}",
+        [SCOPE_ZONES_PORT] = "{from} -> {to} on port {port}",
         [SCOPE_ZONES] = "{from} -> {to}",
         [SCOPE_FLOW] = "{from} -> {to}",
         [SCOPE_TASK] = "{t} <-> everybody",

@@ -97,7 +97,8 @@ struct run_item {
     uint16_t port;
     unsigned attempts, weight;
     enum item_state state;
-    bool holds; /* the throttle's places */
+    bool is_patient; /* it connects, and nothing comes: does it come late? */
+    bool holds;      /* the throttle's places */
     int64_t assignment;
 };
 

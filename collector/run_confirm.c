@@ -44,6 +44,7 @@ static void add_item(struct run *run, const struct tries_item *item)
         .address = row->address,
         .port = row->port,
         .attempts = item->attempts,
+        .is_patient = item->tries->is_hung,
     };
 }
 
@@ -230,6 +231,7 @@ static void fill_item(const struct run *run, const struct run_item *item, uint64
     target->rate_bytes = 0;
     target->attempts = item->attempts;
     target->spacing_ms = RUN_SPACING_MS;
+    target->is_patient = item->is_patient;
     /* A proxy of the task's own is reached by its name in /etc/hosts, and by nothing else. */
     if (!*item->address || strncmp(item->address, "127.", 4) == 0)
         return;
@@ -272,7 +274,11 @@ bool run_next_item(struct runs *runs, struct run *run, const struct agent *agent
         fill_item(run, item, delay_us, &message.arena, target);
         bytes += run_target_bytes(target);
         /* What is held open longer does no harm: nothing of it waits at the endpoint. */
-        us = delay_us + (uint64_t)fleet_column_check(run->fleet, item->column)->timeout_ms * 1000 +
+        us = delay_us +
+             (uint64_t)(item->is_patient
+                            ? target->hold_ms
+                            : fleet_column_check(run->fleet, item->column)->timeout_ms) *
+                 1000 +
              (item->attempts - 1) * RUN_SPACING_MS * 1000ULL;
         longest_us = us > longest_us ? us : longest_us;
     }

@@ -157,6 +157,8 @@ static bool endpoint_id(const struct place *place, uint64_t *ret_id)
 
 static bool single_id(enum scope_kind kind, const struct place *place, size_t index, uint64_t *id)
 {
+    uint64_t zones;
+
     switch (kind) {
     case SCOPE_ONE:
         *id = index;
@@ -164,7 +166,11 @@ static bool single_id(enum scope_kind kind, const struct place *place, size_t in
     case SCOPE_TASKS:
         return both(place->source, place->address, id);
     case SCOPE_ENDPOINT:
-        return endpoint_id(place, id);
+        /* Of one service: what another one has at that address is another matter. */
+        if (!endpoint_id(place, id))
+            return false;
+        *id |= (uint64_t)place->to << 44;
+        return true;
     case SCOPE_TARGET:
         return one(place->address, id);
     case SCOPE_SOURCE:
@@ -187,6 +193,9 @@ static bool single_id(enum scope_kind kind, const struct place *place, size_t in
         return one(place->from, id);
     case SCOPE_SERVICES:
         return place->from != place->to && unordered(place->from, place->to, id);
+    case SCOPE_ZONES_PORT:
+        *id = (uint64_t)place->zone_from << 36 | (uint64_t)place->zone_to << 16 | place->port;
+        return both(place->zone_from, place->zone_to, &zones) && place->zone_from != place->zone_to;
     case SCOPE_ZONES:
         return both(place->zone_from, place->zone_to, id) && place->zone_from != place->zone_to;
     case SCOPE_BETWEEN:

@@ -52,6 +52,7 @@ enum scope_kind {
     SCOPE_SERVICE,      /* everybody -> service */
     SCOPE_ROW,          /* service -> everybody */
     SCOPE_SERVICES,     /* service <-> service */
+    SCOPE_ZONES_PORT,   /* connections zone -> zone on one port */
     SCOPE_ZONES,        /* connections zone -> zone */
     SCOPE_FLOW,         /* packets zone -> zone */
     SCOPE_TASK,         /* one task <-> everybody */

@@ -139,9 +139,15 @@ static bool is_proxy_page(const char *text)
 }
 
 /* A late error says more than the silence before. */
-static void find_what(struct symptom *symptom)
+static void find_what(const struct symptoms *symptoms, struct symptom *symptom)
 {
     const struct tries *tries = symptom->tries;
+
+    if (matrix_at(symptoms->input->matrix, symptom->place.from, symptom->place.column)->state ==
+        CELL_LEAK) {
+        symptom->what = FACT_LEAK;
+        return;
+    }
 
     symptom->what = fact_of(symptom->row);
     for (size_t i = 0; i < tries->count && symptom->what == FACT_SYN_LOST; i++) {
@@ -153,6 +159,45 @@ static void find_what(struct symptom *symptom)
     }
     if (symptom->row->is_reused)
         symptom->what = FACT_REUSED;
+}
+
+static int by_endpoint(const void *a, const void *b)
+{
+    const struct symptom *x = *(struct symptom *const *)a, *y = *(struct symptom *const *)b;
+    int order = strcmp(x->row->address, y->row->address);
+
+    return order ? order : (int)x->row->port - (int)y->row->port;
+}
+
+static bool was_held(const struct symptom *symptom)
+{
+    for (size_t i = 0; i < symptom->tries->count; i++)
+        if (detail_of(symptom->tries->rows[i])->is_held)
+            return true;
+    return false;
+}
+
+/* Few wait long enough to see that an endpoint answers late: they speak for the others. */
+static void spread_slowness(struct symptoms *symptoms)
+{
+    struct symptom **order = mem_array(symptoms->count, sizeof(*order));
+
+    for (size_t i = 0; i < symptoms->count; i++)
+        order[i] = &symptoms->items[i];
+    qsort(order, symptoms->count, sizeof(*order), by_endpoint);
+    for (size_t start = 0, end; start < symptoms->count; start = end) {
+        const struct symptom *slow = NULL;
+        for (end = start; end < symptoms->count && by_endpoint(&order[start], &order[end]) == 0;
+             end++)
+            if (order[end]->what == FACT_SLOW)
+                slow = order[end];
+        for (size_t i = start; i < end && slow; i++)
+            if (order[i]->what == FACT_MUTE && !was_held(order[i])) {
+                order[i]->what = FACT_SLOW;
+                order[i]->row = slow->row;
+            }
+    }
+    mem_free(order);
 }
 
 static void find_source_facts(struct symptom *symptom)
@@ -568,20 +613,19 @@ void symptoms_find_facts(struct symptoms *symptoms)
     find_live_services(symptoms);
     find_dependencies(symptoms);
     find_median_age(symptoms);
+    for (size_t i = 0; i < symptoms->count; i++)
+        find_what(symptoms, &symptoms->items[i]);
+    spread_slowness(symptoms);
     for (size_t i = 0; i < symptoms->count; i++) {
         struct symptom *symptom = &symptoms->items[i];
-        const struct matrix_cell *cell =
-            matrix_at(symptoms->input->matrix, symptom->place.from, symptom->place.column);
         symptom->owner = (struct owner){OWNER_UNKNOWN, NULL};
         if (*symptom->row->address)
             symptom->owner = ownership_find(symptoms->input->ownership, symptom->place.to,
                                             symptom->row->address);
-        if (cell->state == CELL_LEAK) {
-            symptom->what = FACT_LEAK;
+        if (symptom->what == FACT_LEAK) {
             fact_set(&symptom->facts, FACT_LEAK, true);
             continue;
         }
-        find_what(symptom);
         find_source_facts(symptom);
         if (symptom->layer == LAYER_NAME)
             find_name_facts(symptoms, symptom);

@@ -65,7 +65,8 @@ static bool is_late_by_loss(const struct tries_row *row)
 
 static bool is_hung_row(const struct tries_row *row)
 {
-    return row->outcome == OUTCOME_TIMEOUT && row->phase > PHASE_CONNECT && row->is_silent;
+    return row->outcome == OUTCOME_TIMEOUT && row->phase > PHASE_CONNECT &&
+           (row->is_silent || (row->late == OUTCOME_OK && !row->retransmits));
 }
 
 /* Anything came back at all. */

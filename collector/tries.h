@@ -75,7 +75,7 @@ struct tries {
     bool is_confirmed;       /* a failure that was tried again, by itself or by others */
     bool is_undecided;       /* confirmed attempts came late by loss only: once more would help */
     bool has_confirmed;      /* there are attempts of a confirmation */
-    bool is_hung;            /* its failures are connections that were never answered */
+    bool is_hung;            /* its failures are connections that were not answered in time */
     uint16_t passed, failed; /* attempts that count; a time-out of the sweep among the failed */
     uint16_t lossy; /* attempts in which something was lost: sent again, or never answered while
                        others were */

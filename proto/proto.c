@@ -147,6 +147,7 @@ static const struct field target_columns[] = {
     OPTIONAL_INT(proto_target, attempts, 0, PROTO_TRIES_MAX),
     OPTIONAL_INT(proto_target, spacing_ms, 0, PROTO_TIMEOUT_MAX),
     OPTIONAL_INT(proto_target, hold_ms, 0, PROTO_TIMEOUT_MAX),
+    BOOL(proto_target, "patient", is_patient),
     END,
 };
 

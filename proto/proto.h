@@ -160,6 +160,7 @@ struct proto_target {
     int64_t attempts;   /* an endpoint is tried so often, whatever comes; 0: once */
     int64_t spacing_ms; /* from one attempt's or sample's start to the next at the earliest */
     int64_t hold_ms;    /* an unanswered attempt stays open so long, for what comes late */
+    bool is_patient;    /* ... also at a peer that has the request and says nothing */
 };
 
 struct proto_assignment {

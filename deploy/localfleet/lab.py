@@ -134,7 +134,7 @@ class Lab:
             self.program("canreach-agent"),
             "--collector", f"tcp://{self.fleet.infra['collector'].address}:{AGENTS_PORT}",
             "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
-            "--network-mode", "awsvpc", "--allow-net", VPC, "--tls-ca", self.servers.authority.certificate,
+            "--network-mode", "awsvpc", *(() if "--allow-net" in options else ("--allow-net", VPC)), "--tls-ca", self.servers.authority.certificate,
             *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
             "--revision", self.revisions.get(task.name, f"{task.service}:1"),
             "--log-level", self.settings["log_level"], *options], read_only=True))

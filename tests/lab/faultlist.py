@@ -67,7 +67,7 @@ CASES = (
     Case("loop api.1", "target.crash-loop", settle=1),
     Case("starting api.2 30", "target.starting", age=12),
     Case("hang api.1", "target.hung"),
-    Case("hang cache", "target.hung"),
+    Case("hang shop", "target.hung"),
     Case("overload api.1 3", "target.overloaded"),
     Case("bound api", "target.loopback-only"),
     Case("port api.2 9090", "target.other-port"),
@@ -111,7 +111,7 @@ CASES = (
     Case("block web.1 udp 53", "source.resolver"),
     Case("throttle web.1 1", "dns.throttled"),
     # Service Connect
-    Case("connect api.1 cache down", "http.proxy", touches=frozenset({"api", "cache"})),
+    Case("connect cache.1 api down", "http.proxy"),
     Case("newer web.1 cache", "mesh.endpoint-newer"),
     # canreach's own
     Case("kill web.1", "probe.agent-lost"),
