@@ -237,30 +237,28 @@ static double value_of(const struct candidate *candidate)
     return candidate->sum * candidate->share;
 }
 
-static bool is_better(const struct candidate *a, const struct candidate *b)
-{
-    double x = value_of(a), y = value_of(b);
-
-    if (x > y * (1 + 1e-6) || y > x * (1 + 1e-6))
-        return x > y;
-    if (a->kind != b->kind)
-        return a->kind < b->kind;
-    return a->rule != b->rule ? a->rule < b->rule : a->scope_key < b->scope_key;
-}
-
 struct heap {
     struct entry {
         uint32_t candidate;
-        uint32_t open; /* when it was put here */
+        uint32_t open; /* when it was put here ... */
+        double value;  /* ... and what it was worth: never less than now */
     } * entries;
     size_t count;
     const struct solver *solver;
 };
 
-static bool is_above(const struct heap *heap, size_t a, size_t b)
+/* Of those that explain as much, the narrower one, then the one that stands first in the table. */
+static bool is_above(const struct heap *heap, size_t at, size_t other)
 {
-    return is_better(&heap->solver->candidates[heap->entries[a].candidate],
-                     &heap->solver->candidates[heap->entries[b].candidate]);
+    const struct entry *x = &heap->entries[at], *y = &heap->entries[other];
+    const struct candidate *a = &heap->solver->candidates[x->candidate];
+    const struct candidate *b = &heap->solver->candidates[y->candidate];
+
+    if (x->value > y->value * (1 + 1e-6) || y->value > x->value * (1 + 1e-6))
+        return x->value > y->value;
+    if (a->kind != b->kind)
+        return a->kind < b->kind;
+    return a->rule != b->rule ? a->rule < b->rule : a->scope_key < b->scope_key;
 }
 
 static void sink(struct heap *heap, size_t at)
@@ -284,10 +282,12 @@ static void sink(struct heap *heap, size_t at)
 static struct candidate *choose(struct heap *heap)
 {
     while (heap->count) {
-        struct candidate *candidate = &heap->solver->candidates[heap->entries[0].candidate];
-        if (candidate->open && heap->entries[0].open == candidate->open)
+        struct entry *top = &heap->entries[0];
+        struct candidate *candidate = &heap->solver->candidates[top->candidate];
+        if (candidate->open && top->open == candidate->open)
             return candidate;
-        heap->entries[0].open = candidate->open;
+        top->open = candidate->open;
+        top->value = value_of(candidate);
         if (!candidate->open)
             heap->entries[0] = heap->entries[--heap->count];
         sink(heap, 0);
@@ -713,7 +713,8 @@ static void solve_pass(struct solver *solver, size_t left)
     heap.entries = mem_array(solver->candidate_count, sizeof(*heap.entries));
     for (uint32_t c = 0; c < solver->candidate_count; c++)
         if (solver->candidates[c].open)
-            heap.entries[heap.count++] = (struct entry){c, solver->candidates[c].open};
+            heap.entries[heap.count++] =
+                (struct entry){c, solver->candidates[c].open, value_of(&solver->candidates[c])};
     for (size_t i = heap.count / 2 + 1; i > 0; i--)
         if (i <= heap.count)
             sink(&heap, i - 1);

@@ -22,6 +22,8 @@ const struct fact_info fact_infos[FACT_COUNT] = {
     FACT(ICMP_PORT, SOURCE, "{icmp} for {at}: port or protocol unreachable, not by a RST", NULL),
     FACT(RST, SOURCE, "{s} is refused at {at} by a RST, at once", NULL),
     FACT(LOCAL_ROUTE, SOURCE, "{s}'s own kernel refuses to send to {at}: {observed}", NULL),
+    FACT(ROUTE_BROKEN, PATTERN,
+         "{t} cannot send to the other services itself: its own routes say no", NULL),
     FACT(MUTE, SOURCE, "{s} connects to {at}, and not a byte comes back", NULL),
     FACT(STALLED, SOURCE, "{s} connects to {at}, a part of the answer comes, and then nothing",
          NULL),

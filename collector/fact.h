@@ -23,13 +23,14 @@ enum fact {
     FACT_DANGLING,   /* an SRV record leads to a host without address */
 
     /* connections */
-    FACT_SYN_LOST,    /* no answer to the SYN, no ICMP error */
-    FACT_NO_ARP,      /* nobody answers for the address in the source's own subnet */
-    FACT_UNREACHABLE, /* a router says: no such host, no such network */
-    FACT_PROHIBITED,  /* somebody says: not allowed */
-    FACT_ICMP_PORT,   /* somebody says: port or protocol unreachable */
-    FACT_RST,         /* refused by a RST */
-    FACT_LOCAL_ROUTE, /* the source's own routing says no, at once */
+    FACT_SYN_LOST,     /* no answer to the SYN, no ICMP error */
+    FACT_NO_ARP,       /* nobody answers for the address in the source's own subnet */
+    FACT_UNREACHABLE,  /* a router says: no such host, no such network */
+    FACT_PROHIBITED,   /* somebody says: not allowed */
+    FACT_ICMP_PORT,    /* somebody says: port or protocol unreachable */
+    FACT_RST,          /* refused by a RST */
+    FACT_LOCAL_ROUTE,  /* the source's own routing says no, at once */
+    FACT_ROUTE_BROKEN, /* ... or the target's does: it cannot answer */
 
     /* what came after */
     FACT_MUTE,    /* connected, and not a byte came */
@@ -95,7 +96,8 @@ enum fact {
     FACT_KIN_HOSTS,      /* others have it in their /etc/hosts */
     FACT_OTHER_NAME,     /* another name of the target resolves */
     FACT_ZONE_RESOLVES,  /* other names of the domain resolve */
-    FACT_DEPENDS,        /* the target fails to reach a service itself */
+    FACT_DEPENDS, /* the target fails to reach a service itself, and all its tasks that do are red
+                   */
     FACT_COUNT
 };
 

@@ -213,6 +213,7 @@ const struct rule rules[] = {
      false,
      SEEN1(LOCAL_ROUTE),
      {{0}}},
+    {"network.no-route", S(TASK), 90, false, SEEN2(LOCAL_ROUTE, SYN_LOST), {IS(ROUTE_BROKEN)}},
     {"network.no-route", ANYWHERE, 80, false, SEEN1(UNREACHABLE), {NOT(NOBODYS)}},
     {"network.isolated", S(ENDPOINT) | S(TARGET), 60, false, SEEN1(NO_ARP), {IS(OWNED)}},
     {"network.firewall", ANYWHERE, 88, false, SEEN2(PROHIBITED, ICMP_PORT), {{0}}},

@@ -40,6 +40,11 @@ static uint32_t number_of(struct symptoms *symptoms, enum text_kind kind, const 
     return entry->number;
 }
 
+size_t symptoms_count(const struct symptoms *symptoms, enum text_kind kind)
+{
+    return symptoms->texts[kind]->count;
+}
+
 const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, uint32_t number)
 {
     return number < symptoms->texts[kind]->count ? symptoms->texts[kind]->texts[number] : "?";
@@ -82,7 +87,8 @@ static const struct spot *spot_of(struct symptoms *symptoms, uint32_t address, s
                            symptoms_text(symptoms, TEXT_ADDRESS, address));
     if (owner.kind == OWNER_TASK) {
         spot->task = task_number(symptoms, owner.agent->service, owner.agent->task);
-        spot->revision = number_of(symptoms, TEXT_REVISION, owner.agent->revision);
+        if (symptoms->is_mixed[service])
+            spot->revision = number_of(symptoms, TEXT_REVISION, owner.agent->revision);
     }
     if (owner.kind == OWNER_TASK || owner.kind == OWNER_SHARED)
         spot->zone = number_of(symptoms, TEXT_ZONE, owner.agent->zone);
@@ -108,6 +114,24 @@ static struct place place_of(struct symptoms *symptoms, const struct tries *trie
     place.zone_to = spot->zone;
     place.revision = spot->revision;
     return place;
+}
+
+/* Where all tasks are of one revision, that says nothing. */
+static void find_revisions(struct symptoms *symptoms)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const char **first = mem_array(input->fleet->service_count, sizeof(*first));
+
+    symptoms->is_mixed = mem_array(input->fleet->service_count, sizeof(*symptoms->is_mixed));
+    for (size_t i = 0; i < input->agent_count; i++) {
+        size_t service = fleet_find_service(input->fleet, input->agents[i].service);
+        if (service == SIZE_MAX || input->agents[i].state == OWNER_HAS_LEFT)
+            continue;
+        if (!first[service])
+            first[service] = input->agents[i].revision;
+        symptoms->is_mixed[service] |= strcmp(first[service], input->agents[i].revision) != 0;
+    }
+    mem_free(first);
 }
 
 static void find_source_places(struct symptoms *symptoms)
@@ -464,6 +488,7 @@ void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input
     for (int i = 0; i < TEXT_COUNT; i++)
         symptoms->texts[i] = mem_alloc(sizeof(*symptoms->texts[i]));
     sort_answers(symptoms);
+    find_revisions(symptoms);
     find_source_places(symptoms);
     find_symptoms(symptoms);
     if (!symptoms->count)
@@ -486,7 +511,9 @@ void symptoms_deinit(struct symptoms *symptoms)
     mem_free(symptoms->spots);
     mem_free(symptoms->answers_of);
     mem_free(symptoms->answer_rows);
+    mem_free(symptoms->is_mixed);
     mem_free(symptoms->is_live);
     mem_free(symptoms->dependency);
+    mem_free(symptoms->has_no_route);
     arena_deinit(&symptoms->arena);
 }

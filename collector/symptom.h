@@ -44,8 +44,8 @@ enum scope_kind {
     SCOPE_TARGET,       /* everybody -> one address */
     SCOPE_SOURCE,       /* task -> everybody */
     SCOPE_PAIR,         /* service -> service:check */
-    SCOPE_HEARD,        /* one name at one resolver */
     SCOPE_NAME,         /* one name */
+    SCOPE_HEARD,        /* one name at one resolver */
     SCOPE_REVISION,     /* everybody -> one revision of a service */
     SCOPE_FROM_ZONE,    /* zone -> service:check */
     SCOPE_CHECK,        /* everybody -> service:check */
@@ -99,8 +99,11 @@ struct symptoms {
     size_t spot_capacity;
     size_t *answers_of; /* per source, and one more: where its answer rows begin ... */
     const struct answer_row **answer_rows; /* ... in here */
+    bool *is_mixed;                        /* per service: its tasks are of several revisions */
     bool *is_live;                         /* per service: a task of it says hello */
-    uint32_t *dependency; /* per service: a column that it fails to reach; SYMPTOM_NONE */
+    uint32_t *dependency; /* per service: a column that its tasks, all that are red, fail to reach;
+                             SYMPTOM_NONE */
+    bool *has_no_route;   /* per task */
     int64_t median_age_s; /* of the agents; -1 unknown */
     struct arena arena;
 };
@@ -116,6 +119,7 @@ size_t scope_keys(enum scope_kind kind, const struct place *place, size_t index,
 const struct health *symptoms_health(const struct symptoms *symptoms, uint64_t key);
 
 /* The text behind a number of struct place; "?" for SYMPTOM_NONE. */
+size_t symptoms_count(const struct symptoms *symptoms, enum text_kind kind);
 const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, uint32_t number);
 
 /* Fills in what is known of each symptom (symptom_facts.c). */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define YOUNG_S       120 /* a task that started so shortly ago, while the fleet is older */
+#define YOUNGER_S     8   /* than most by so much at least */
 #define RETRIED_SHARE 5   /* one in so many questions had to be asked again */
 #define RETRIED_MIN   3
 
@@ -500,7 +501,8 @@ static void find_target_facts(const struct symptoms *symptoms, struct symptom *s
 
 static bool is_young(const struct symptoms *symptoms, int64_t age_s)
 {
-    return age_s < YOUNG_S && symptoms->median_age_s > 2 * age_s + 5;
+    return age_s < YOUNG_S && symptoms->median_age_s - age_s >= YOUNGER_S &&
+           age_s * 5 < symptoms->median_age_s * 3;
 }
 
 static void find_fleet_facts(const struct symptoms *symptoms, struct symptom *symptom)
@@ -550,6 +552,10 @@ static void find_pattern_facts(const struct symptoms *symptoms, struct symptom *
         fact_set(facts, FACT_KIN_REACHED, kin > 0);
     }
     fact_set(facts, FACT_SIBLINGS_OK, ok_in(symptoms, SCOPE_SOURCE_CHECK, symptom) > 0);
+    if (symptom->what == FACT_LOCAL_ROUTE)
+        fact_set(facts, FACT_ROUTE_BROKEN, true);
+    else if (symptom->place.target_task != SYMPTOM_NONE)
+        fact_set(facts, FACT_ROUTE_BROKEN, symptoms->has_no_route[symptom->place.target_task]);
     fact_set(facts, FACT_SOURCE_WORKS, ok_in(symptoms, SCOPE_SOURCE, symptom) > 0);
     fact_set(facts, FACT_DEPENDS,
              symptoms->dependency[symptom->place.to] != SYMPTOM_NONE &&
@@ -568,22 +574,36 @@ static void find_live_services(struct symptoms *symptoms)
     }
 }
 
-/* A column that each service fails to reach, though it is expected to: another service's. */
+/* Which service each service needs and does not reach, as far as that may be why it is red: a task
+ * that does not reach it either, and is well, speaks against it. */
 static void find_dependencies(struct symptoms *symptoms)
 {
-    const struct diagnose_input *input = symptoms->input;
-    const struct matrix *matrix = input->matrix;
+    size_t services = symptoms->input->fleet->service_count;
+    bool *is_red = mem_array(symptoms_count(symptoms, TEXT_TASK), sizeof(*is_red));
 
-    symptoms->dependency = mem_array(matrix->rows, sizeof(*symptoms->dependency));
-    for (size_t s = 0; s < matrix->rows; s++) {
+    symptoms->dependency = mem_array(services, sizeof(*symptoms->dependency));
+    symptoms->has_no_route =
+        mem_array(symptoms_count(symptoms, TEXT_TASK), sizeof(*symptoms->has_no_route));
+    for (size_t s = 0; s < services; s++)
         symptoms->dependency[s] = SYMPTOM_NONE;
-        for (size_t c = matrix->columns; c > 0; c--) {
-            const struct matrix_cell *cell = matrix_at(matrix, s, c - 1);
-            if ((cell->state == CELL_FAIL || cell->state == CELL_PARTIAL) &&
-                cell->expected == EXPECT_ALLOW && input->fleet->columns[c - 1].service != s)
-                symptoms->dependency[s] = (uint32_t)(c - 1);
-        }
+    for (size_t i = 0; i < symptoms->count; i++) {
+        const struct symptom *symptom = &symptoms->items[i];
+        const struct place *place = &symptom->place;
+        if (place->target_task != SYMPTOM_NONE &&
+            (symptom->what == FACT_STATUS_5XX || symptom->what == FACT_NOT_SERVING))
+            is_red[place->target_task] = true;
+        if (symptom->what == FACT_LOCAL_ROUTE)
+            symptoms->has_no_route[place->source_task] = true;
+        if (place->from != place->to && symptom->expected == EXPECT_ALLOW &&
+            place->column < symptoms->dependency[place->from])
+            symptoms->dependency[place->from] = place->column;
     }
+    for (size_t i = 0; i < symptoms->count; i++) {
+        const struct place *place = &symptoms->items[i].place;
+        if (place->from != place->to && !is_red[place->source_task])
+            symptoms->dependency[place->from] = SYMPTOM_NONE;
+    }
+    mem_free(is_red);
 }
 
 static int by_number(const void *a, const void *b)
@@ -611,11 +631,11 @@ static void find_median_age(struct symptoms *symptoms)
 void symptoms_find_facts(struct symptoms *symptoms)
 {
     find_live_services(symptoms);
-    find_dependencies(symptoms);
     find_median_age(symptoms);
     for (size_t i = 0; i < symptoms->count; i++)
         find_what(symptoms, &symptoms->items[i]);
     spread_slowness(symptoms);
+    find_dependencies(symptoms);
     for (size_t i = 0; i < symptoms->count; i++) {
         struct symptom *symptom = &symptoms->items[i];
         symptom->owner = (struct owner){OWNER_UNKNOWN, NULL};

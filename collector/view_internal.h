@@ -3,6 +3,7 @@
 #ifndef COLLECTOR_VIEW_INTERNAL_H
 #define COLLECTOR_VIEW_INTERNAL_H
 
+#include "collector/run.h"
 #include "common/buf.h"
 #include "proto/outcome.h"
 
@@ -15,6 +16,14 @@ void view_put_int(struct buf *out, const char *key, int64_t value);
 /* Microseconds as milliseconds, or null for what never was. */
 void view_put_ms(struct buf *out, const char *key, int64_t us);
 void view_put_list(struct buf *out, const char *key, const char *const *list, size_t count);
+
+struct pair_name {
+    const char *source, *target, *check;
+};
+
+/* Since when the pair fails, and what differs from the last run in which it was well. */
+void view_changes(const struct runs *runs, const struct store_run *record,
+                  const struct fleet *fleet, const struct pair_name *name, struct buf *out);
 
 /* Phase, outcome, errno, status and what they say in words; without the comma. */
 void view_put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,

@@ -490,7 +490,13 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
     buf_puts(out, "],\"diagnoses\":[");
     pair.count = 0;
     store_each_diagnosis(runs->store, record->id, put_diagnosis, &pair);
-    buf_puts(out, "]}");
+    buf_putc(out, ']');
+    if (run)
+        buf_puts(out, ",\"changes\":null");
+    else
+        view_changes(runs, record, fleet,
+                     &(struct pair_name){pair.source, pair.target->name, pair.check}, out);
+    buf_putc(out, '}');
     mem_free(pair.places);
     mem_free(pair.pieces);
     mem_free(pair.sources);

@@ -1,5 +1,6 @@
 /* canreach matrix: the service x service table of a run. */
 #include "collector/cli/command.h"
+#include "collector/cli/diagnosis.h"
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
 #include "common/json.h"
@@ -205,10 +206,12 @@ static void print_pair(const struct column *column, const cJSON *cell)
     print_reason_without_rows(cell);
 }
 
-static void print_pairs(const struct grid *grid)
+/* What a diagnosis explains is told there. */
+static void print_pairs(const struct grid *grid, const cJSON *document)
 {
     for (size_t i = 0; i < grid->row_count * grid->column_count; i++)
-        if (grid->cells[i] && is_worth_a_line(grid->cells[i]))
+        if (grid->cells[i] && is_worth_a_line(grid->cells[i]) &&
+            !diagnosis_explains(document, grid->cells[i]))
             print_pair(&grid->columns[i % grid->column_count], grid->cells[i]);
 }
 
@@ -245,7 +248,8 @@ int matrix_print(const struct cJSON *document)
     grid_init(&grid, cJSON_GetObjectItemCaseSensitive(document, "cells"));
     if (grid.columns) {
         print_table(&grid);
-        print_pairs(&grid);
+        print_pairs(&grid, document);
+        diagnosis_print_all(document);
     } else {
         puts("The fleet has no pairs: no service with agents, or none with a check.");
     }

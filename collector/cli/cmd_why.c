@@ -1,5 +1,6 @@
-/* canreach why: one pair, every endpoint, what was seen from both ends. */
+/* canreach why: one pair: the cause, its evidence and fix; then every endpoint, from both ends. */
 #include "collector/cli/command.h"
+#include "collector/cli/diagnosis.h"
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
 #include "collector/cli/why_ends.h"
@@ -246,6 +247,7 @@ static void print_pair(const cJSON *document)
                                                   : "the plan left this pair out");
         return;
     }
+    diagnosis_print_pair(document);
     why_print_ends(document);
     print_resolutions(cJSON_GetObjectItemCaseSensitive(document, "resolutions"));
     print_attempts(attempts);
@@ -268,6 +270,8 @@ static int show(const struct settings *settings, const char *source, const char 
         return status;
     if (command_wants_json(&settings->common))
         print_json(document);
+    else if (strcmp(settings->common.output, "markdown") == 0)
+        diagnosis_print_markdown(document);
     else
         print_pair(document);
     return pair_status(

@@ -41,6 +41,7 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
                   int argc, char **argv, struct options_list *positional, size_t max_positional)
 {
     struct common_settings *common = settings;
+    bool has_markdown = strcmp(name, "why") == 0;
     struct error err;
 
     if (options_parse(specs, count, settings, argc, argv, positional, &err) < 0)
@@ -49,8 +50,10 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
         char *words[] = {(char *)(uintptr_t) "help", argv[0]};
         return cmd_help(2, words);
     }
-    if (strcmp(common->output, "table") != 0 && strcmp(common->output, "json") != 0)
-        return command_error(name, EXIT_USAGE, "-o %s: expected table or json", common->output);
+    if (strcmp(common->output, "table") != 0 && strcmp(common->output, "json") != 0 &&
+        !(has_markdown && strcmp(common->output, "markdown") == 0))
+        return command_error(name, EXIT_USAGE, "-o %s: expected table%s json", common->output,
+                             has_markdown ? ", markdown or" : " or");
     if (positional && positional->count > max_positional)
         return command_error(name, EXIT_USAGE, "unexpected argument '%s'",
                              positional->items[max_positional]);
