@@ -361,3 +361,14 @@ double rule_score(const struct rule *rule, const struct symptom *symptom,
     }
     return score;
 }
+
+uint32_t rule_scopes(enum fact what)
+{
+    uint32_t scopes = 0;
+
+    for (size_t r = 0; r < rule_count; r++)
+        for (size_t i = 0; i < RULE_SEEN_MAX && rules[r].seen[i]; i++)
+            if (rules[r].seen[i] == what)
+                scopes |= rules[r].scopes;
+    return scopes;
+}

@@ -44,6 +44,9 @@ extern const size_t rule_count;
 double rule_score(const struct rule *rule, const struct symptom *symptom,
                   const struct condition **ret_contradiction);
 
+/* The scopes of all rules for what was seen. */
+uint32_t rule_scopes(enum fact what);
+
 /* What a cause is called, says and advises (causes.c). */
 struct cause {
     const char *code;

@@ -112,6 +112,7 @@ void run_add_row(struct run *run, size_t source, unsigned round, const struct pr
         .attempt = (uint8_t)probe->attempt,
         .late = *probe->late ? (uint8_t)outcome_from_name(probe->late) : OUTCOME_UNKNOWN,
         .retransmits = probe->retransmits < UINT8_MAX ? (uint8_t)probe->retransmits : UINT8_MAX,
+        .is_given = strcmp(probe->via, "given") == 0,
         .is_silent = probe->bytes_in == 0,
         .detail = detail_of(run, probe),
     };

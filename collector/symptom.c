@@ -1,5 +1,7 @@
 #include "collector/symptom.h"
 
+#include "collector/rules.h"
+
 #include "common/mem.h"
 
 #include <stdlib.h>
@@ -154,8 +156,6 @@ static void find_source_places(struct symptoms *symptoms)
 
 /* ---- scopes ---- */
 
-#define KEY(kind, id) ((uint64_t)(kind) << 56 | (id))
-
 static bool both(uint32_t a, uint32_t b, uint64_t *ret_id)
 {
     *ret_id = (uint64_t)a << 28 | b;
@@ -250,96 +250,71 @@ size_t scope_keys(enum scope_kind kind, const struct place *place, size_t index,
         if (place->source_task == place->target_task)
             return 0;
         if (place->source_task != SYMPTOM_NONE)
-            ret_keys[count++] = KEY(kind, place->source_task);
+            ret_keys[count++] = HEALTH_KEY(kind, place->source_task);
         if (place->target_task != SYMPTOM_NONE)
-            ret_keys[count++] = KEY(kind, place->target_task);
+            ret_keys[count++] = HEALTH_KEY(kind, place->target_task);
         return count;
     case SCOPE_ZONE:
         if (!both(place->zone_from, place->zone_to, &id) || place->zone_from == place->zone_to)
             return 0;
-        ret_keys[count++] = KEY(kind, place->zone_from);
-        ret_keys[count++] = KEY(kind, place->zone_to);
+        ret_keys[count++] = HEALTH_KEY(kind, place->zone_from);
+        ret_keys[count++] = HEALTH_KEY(kind, place->zone_to);
         return count;
     case SCOPE_FLOW:
         /* A connection needs packets both ways. */
         if (!both(place->zone_from, place->zone_to, &id) || place->zone_from == place->zone_to)
             return 0;
-        ret_keys[count++] = KEY(kind, id);
+        ret_keys[count++] = HEALTH_KEY(kind, id);
         both(place->zone_to, place->zone_from, &id);
-        ret_keys[count++] = KEY(kind, id);
+        ret_keys[count++] = HEALTH_KEY(kind, id);
         return count;
     default:
         if (!single_id(kind, place, index, &id))
             return 0;
-        ret_keys[0] = KEY(kind, id);
+        ret_keys[0] = HEALTH_KEY(kind, id);
         return 1;
     }
 }
 
 /* ---- health: what gets through, in the scopes where something does not ---- */
 
-static struct health *slot_of(const struct symptoms *symptoms, uint64_t key)
-{
-    uint64_t hash = key * UINT64_C(0x9e3779b97f4a7c15);
-    size_t mask = symptoms->health_size - 1, at = (size_t)(hash >> 20) & mask;
-
-    while (symptoms->health[at].key && symptoms->health[at].key != key)
-        at = (at + 1) & mask;
-    return &symptoms->health[at];
-}
-
-static void grow_health(struct symptoms *symptoms)
-{
-    struct health *old = symptoms->health;
-    size_t size = symptoms->health_size;
-
-    symptoms->health_size = size ? size * 2 : 1024;
-    symptoms->health = mem_array(symptoms->health_size, sizeof(*symptoms->health));
-    for (size_t i = 0; i < size; i++)
-        if (old[i].key)
-            *slot_of(symptoms, old[i].key) = old[i];
-    mem_free(old);
-}
-
-/* The key of kind 0, number 0 would be 0: kinds are stored from 1 on. */
-static uint64_t stored(uint64_t key)
-{
-    return key + (UINT64_C(1) << 56);
-}
-
-static void add_health(struct symptoms *symptoms, uint64_t key)
-{
-    struct health *slot;
-
-    if (symptoms->health_count * 2 >= symptoms->health_size)
-        grow_health(symptoms);
-    slot = slot_of(symptoms, stored(key));
-    if (!slot->key)
-        symptoms->health_count++;
-    slot->key = stored(key);
-    slot->failed++;
-}
-
 const struct health *symptoms_health(const struct symptoms *symptoms, uint64_t key)
 {
-    struct health *slot = symptoms->health_size ? slot_of(symptoms, stored(key)) : NULL;
+    return health_find(&symptoms->health, key);
+}
 
-    return slot && slot->key ? slot : NULL;
+/* Those that a rule may want to know about, and those that are facts by themselves. What is seen of
+ * a name may turn out to be another thing yet. */
+static void find_wanted(uint32_t wanted[FACT_COUNT])
+{
+    uint32_t of_names = 0;
+
+    for (enum fact what = FACT_NXDOMAIN; what <= FACT_DANGLING; what++)
+        of_names |= rule_scopes(what);
+    for (int what = 0; what < FACT_COUNT; what++)
+        wanted[what] = 1U << SCOPE_ENDPOINT | 1U << SCOPE_FROM_ENDPOINT | 1U << SCOPE_SOURCE |
+                       1U << SCOPE_SOURCE_CHECK | 1U << SCOPE_PAIR |
+                       (what <= FACT_DANGLING ? of_names : rule_scopes((enum fact)what));
 }
 
 static void register_scopes(struct symptoms *symptoms)
 {
+    uint32_t wanted[FACT_COUNT];
     uint64_t keys[SCOPE_KEYS_MAX];
 
+    find_wanted(wanted);
     for (size_t i = 0; i < symptoms->count; i++)
         for (int kind = SCOPE_TASKS; kind < SCOPE_ALL_COUNT; kind++) {
-            size_t count = scope_keys((enum scope_kind)kind, &symptoms->items[i].place, i, keys);
+            const struct symptom *symptom = &symptoms->items[i];
+            size_t count = wanted[symptom->what] >> kind & 1
+                               ? scope_keys((enum scope_kind)kind, &symptom->place, i, keys)
+                               : 0;
             for (size_t j = 0; j < count; j++)
-                add_health(symptoms, keys[j]);
+                health_add(&symptoms->health, keys[j]);
         }
 }
 
-/* What the attempts prove to be well: nothing (-1), or up to which layer. */
+/* What the attempts prove to be well: up to which layer they got; -1: nothing. */
 static int reached_layer(const struct tries *tries)
 {
     int reached = -1;
@@ -360,29 +335,32 @@ static int reached_layer(const struct tries *tries)
     return reached > LAYER_CONNECT ? LAYER_CONNECT : reached;
 }
 
-static void count_health(struct symptoms *symptoms)
+/* An address that was given proves nothing of the name. */
+static int first_layer(const struct tries *tries)
 {
-    const struct tries_set *set = symptoms->input->set;
+    for (size_t i = 0; i < tries->count; i++)
+        if (!tries->rows[i]->is_given)
+            return LAYER_NAME;
+    return LAYER_CONNECT;
+}
+
+static void count_tries(struct symptoms *symptoms, const struct tries *tries)
+{
+    int reached = reached_layer(tries), first = first_layer(tries);
+    struct place place;
     uint64_t keys[SCOPE_KEYS_MAX];
 
-    for (size_t i = 0; i < set->count; i++) {
-        const struct tries *tries = &set->tries[i];
-        int reached = reached_layer(tries);
-        struct place place;
-        if (reached < 0)
-            continue;
-        place = place_of(symptoms, tries);
-        for (int kind = SCOPE_TASKS; kind < SCOPE_ALL_COUNT; kind++) {
-            size_t count = scope_keys((enum scope_kind)kind, &place, 0, keys);
-            for (size_t j = 0; j < count; j++) {
-                struct health *slot = slot_of(symptoms, stored(keys[j]));
-                if (!slot->key)
-                    continue;
-                for (int layer = 0; layer <= reached; layer++)
-                    slot->ok[layer]++;
-                if (tries->verdict == TRIES_PASSED && !slot->example)
-                    slot->example = tries;
-            }
+    if (reached < 0)
+        return;
+    place = place_of(symptoms, tries);
+    for (int kind = SCOPE_TASKS; kind < SCOPE_ALL_COUNT; kind++) {
+        size_t count = scope_keys((enum scope_kind)kind, &place, 0, keys);
+        for (size_t i = 0; i < count; i++) {
+            struct health *health = health_recall(&symptoms->health, keys[i]);
+            for (int layer = first; health && layer <= reached; layer++)
+                health->ok[layer]++;
+            if (health && tries->verdict == TRIES_PASSED && !health->example)
+                health->example = tries;
         }
     }
 }
@@ -493,8 +471,10 @@ void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input
     find_symptoms(symptoms);
     if (!symptoms->count)
         return;
+    symptoms_see(symptoms);
     register_scopes(symptoms);
-    count_health(symptoms);
+    for (size_t i = 0; i < input->set->count; i++)
+        count_tries(symptoms, &input->set->tries[i]);
     symptoms_find_facts(symptoms);
 }
 
@@ -506,7 +486,7 @@ void symptoms_deinit(struct symptoms *symptoms)
         mem_free(symptoms->texts[i]);
     }
     mem_free(symptoms->items);
-    mem_free(symptoms->health);
+    health_deinit(&symptoms->health);
     mem_free(symptoms->sources);
     mem_free(symptoms->spots);
     mem_free(symptoms->answers_of);

@@ -6,6 +6,7 @@
 
 #include "collector/diagnose.h"
 #include "collector/fact.h"
+#include "collector/health.h"
 
 #define SYMPTOM_NONE UINT32_MAX
 
@@ -80,19 +81,11 @@ struct symptom {
     struct facts facts;
 };
 
-/* How many attempts in a scope got through a layer. */
-struct health {
-    uint64_t key;
-    uint32_t ok[LAYER_COUNT], failed;
-    const struct tries *example; /* of those that passed */
-};
-
 struct symptoms {
     const struct diagnose_input *input;
     struct symptom *items;
     size_t count, capacity;
-    struct health *health; /* open addressing, a power of two */
-    size_t health_size, health_count;
+    struct health_table health; /* what gets through, in the scopes of the symptoms */
     struct interner *texts[TEXT_COUNT];
     struct place *sources; /* per source: what of its places is always the same */
     struct spot *spots;    /* per address */
@@ -122,7 +115,8 @@ const struct health *symptoms_health(const struct symptoms *symptoms, uint64_t k
 size_t symptoms_count(const struct symptoms *symptoms, enum text_kind kind);
 const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, uint32_t number);
 
-/* Fills in what is known of each symptom (symptom_facts.c). */
+/* What each symptom is, by itself; then what else is known of it (symptom_facts.c). */
+void symptoms_see(struct symptoms *symptoms);
 void symptoms_find_facts(struct symptoms *symptoms);
 /* The resolver that a task asked for a name, as far as it is known. */
 const char *symptoms_resolver(const struct symptoms *symptoms, const struct tries *tries);

@@ -628,13 +628,17 @@ static void find_median_age(struct symptoms *symptoms)
     mem_free(ages);
 }
 
+void symptoms_see(struct symptoms *symptoms)
+{
+    for (size_t i = 0; i < symptoms->count; i++)
+        find_what(symptoms, &symptoms->items[i]);
+    spread_slowness(symptoms);
+}
+
 void symptoms_find_facts(struct symptoms *symptoms)
 {
     find_live_services(symptoms);
     find_median_age(symptoms);
-    for (size_t i = 0; i < symptoms->count; i++)
-        find_what(symptoms, &symptoms->items[i]);
-    spread_slowness(symptoms);
     find_dependencies(symptoms);
     for (size_t i = 0; i < symptoms->count; i++) {
         struct symptom *symptom = &symptoms->items[i];

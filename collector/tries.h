@@ -51,6 +51,7 @@ struct tries_row {
     uint8_t attempt;
     uint8_t late; /* enum proto_outcome: what came after the deadline; OUTCOME_UNKNOWN nothing */
     uint8_t retransmits;               /* at most 255 */
+    bool is_given;                     /* the address was given, the name not resolved for it */
     bool is_silent;                    /* connected, and not a byte came back */
     bool is_reused;                    /* the address is another service's task's */
     bool has_left;                     /* the endpoint's task said leaving during the run */

@@ -238,7 +238,8 @@ struct proto_probe {
     const char *detail; /* a few words for a person, "" mostly; at most PROTO_TEXT_MAX */
 
     /* what the kernel knows (tcp(7), TCP_INFO; ip(7), IP_RECVERR); 0 or "": nothing */
-    const char *via;   /* "hosts": the address stands in /etc/hosts; "address": it was given */
+    const char
+        *via; /* "hosts": the address stands in /etc/hosts; "given": it was not resolved for this */
     int64_t bytes_out; /* sent and read by us, TLS's own left out */
     int64_t bytes_in;
     int64_t retransmits; /* of the SYN, or of data */

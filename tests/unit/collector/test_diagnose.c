@@ -45,7 +45,7 @@ struct heard {
 };
 
 static struct world {
-    char title[128];
+    char title[512];
     struct arena arena;
     struct buf expect;
     struct tries_row rows[ROWS];
