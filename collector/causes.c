@@ -92,12 +92,13 @@ const struct cause causes[] = {
     /* ---- the network ---- */
     {"network.sg-ingress", STAGE_NETWORK,
      "security group ingress: what {from} sends to {to} on port {port} never arrives",
-     "Allow port {port} from {from}'s security group in {to}'s: aws ec2 "
+     "Allow port {port} in the security group of {T}, from that of {S}: aws ec2 "
      "authorize-security-group-ingress --group-id "
      "<group of {T}> --protocol tcp --port {port} --source-group <group of {S}>"},
     {"network.sg-egress", STAGE_NETWORK,
      "security group egress: nothing of {from} gets out to {to}",
-     "Allow it in {from}'s own security group: aws ec2 authorize-security-group-egress --group-id "
+     "Allow it in the security group of {S}, outbound: aws ec2 authorize-security-group-egress "
+     "--group-id "
      "<group of {S}> "
      "--protocol tcp --port {port} --source-group <group of {T}>"},
     {"network.nacl-forward", STAGE_NETWORK,

@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -21,9 +22,9 @@ struct candidate {
     uint64_t scope_key;
     const struct rule *rule;
     enum scope_kind kind;
-    double share;  /* of what is in the scope and fails; below 1 only for intermittent causes */
-    double sum;    /* scores of its members that nothing explains yet */
-    uint32_t open; /* how many these are */
+    double share;          /* 1; of intermittent causes less, the more of the scope is well */
+    double sum;            /* scores of its members that nothing explains yet */
+    uint32_t open;         /* how many these are */
     uint32_t first, count; /* its members */
     UT_hash_handle hh;
 };
@@ -127,7 +128,7 @@ static double share_of(const struct solver *solver, const struct rule *rule, uin
         return 1;
     if (!rule->is_intermittent)
         return 0;
-    return (double)health->failed / (health->failed + health->ok[layer]);
+    return sqrt((double)health->failed / (health->failed + health->ok[layer]));
 }
 
 /* Of packets only one direction: that in which the SYN, or its answer, was lost. */
@@ -444,8 +445,11 @@ static void list_evidence(struct making *making)
     for (enum need need = NEED_MUST; need <= NEED_LIKES; need++)
         for (size_t i = 0; i < RULE_CONDITIONS_MAX && rule->conditions[i].need; i++) {
             const struct condition *condition = &rule->conditions[i];
-            if (condition->need == need && fact_is(facts, condition->fact, condition->yes) &&
-                (need != NEED_NEVER || condition->fact == FACT_ARRIVED))
+            bool is_told = need == NEED_NEVER
+                               ? condition->fact == FACT_ARRIVED || condition->fact == FACT_LISTENS
+                               : need != NEED_LIKES || condition->yes;
+            if (condition->need == need && is_told &&
+                fact_is(facts, condition->fact, condition->yes))
                 add_fact(making, condition->fact);
         }
     add_count(making);

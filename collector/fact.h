@@ -60,7 +60,7 @@ enum fact {
 
     /* what more the source knows */
     FACT_SOMETIMES,      /* the same attempt passed at other times */
-    FACT_LOSSY,          /* others of its attempts got through after retransmissions */
+    FACT_LOSSY,          /* between the two services others get through, after retransmissions */
     FACT_RESOLVER_DEAD,  /* its resolver answered nothing, whatever the name */
     FACT_RESOLVER_ALIEN, /* its resolver knows none of the names, others know them */
     FACT_RETRIED,        /* many of its questions had to be asked again */

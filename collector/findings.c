@@ -445,14 +445,18 @@ static void count_loss(const struct symptoms *symptoms, struct lossy_pair *pair)
     }
 }
 
-static bool has_loss_diagnosis(const struct diagnoses *diagnoses, size_t source, size_t column)
+static bool has_loss_diagnosis(const struct symptoms *symptoms, const struct diagnoses *diagnoses,
+                               const struct lossy_pair *pair)
 {
     for (size_t i = 0; i < diagnoses->count; i++) {
         const struct diagnosis *diagnosis = &diagnoses->items[i];
-        for (size_t j = 0; j < diagnosis->cell_count; j++)
-            if (diagnosis->cells[j].source == source && diagnosis->cells[j].column == column &&
-                (strcmp(diagnosis->cause, "network.loss") == 0))
+        bool is_loss = strcmp(diagnosis->cause, "network.loss") == 0;
+        for (size_t j = 0; j < diagnosis->cell_count && is_loss; j++) {
+            size_t from = diagnosis->cells[j].source;
+            size_t to = symptoms->input->fleet->columns[diagnosis->cells[j].column].service;
+            if ((from == pair->a && to == pair->b) || (from == pair->b && to == pair->a))
                 return true;
+        }
     }
     return false;
 }
@@ -470,7 +474,7 @@ static size_t list_lossy_pairs(const struct symptoms *symptoms, const struct dia
             size_t to = input->fleet->columns[c].service;
             struct lossy_pair pair = {s < to ? s : to, s < to ? to : s, 0, 0};
             bool is_new = cell->lossy > 0 && cell->expected != EXPECT_DENY &&
-                          !has_loss_diagnosis(diagnoses, s, c);
+                          !has_loss_diagnosis(symptoms, diagnoses, &pair);
             for (size_t i = 0; i < count && is_new; i++)
                 is_new = pairs[i].a != pair.a || pairs[i].b != pair.b;
             if (!is_new)

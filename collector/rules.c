@@ -31,6 +31,11 @@
         NEED_LIKES, FACT_##f, false \
     }
 
+#define FAINT(f)                     \
+    {                                \
+        NEED_UNLESS, FACT_##f, false \
+    }
+
 #define SEEN1(a) \
     {            \
         FACT_##a \
@@ -59,7 +64,8 @@
 #define ANYWHERE (AT_TARGET | AT_SOURCE | ON_PATH)
 
 /* Nothing came back, and as far as it could be seen nothing arrived. */
-#define VANISHED NOT(ARRIVED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES), LIKES(LISTENS)
+#define VANISHED \
+    NOT(ARRIVED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES), LIKES(LISTENS), FAINT(LOSSY)
 
 const struct rule rules[] = {
     /* ---- names ---- */
@@ -193,7 +199,7 @@ const struct rule rules[] = {
      85,
      false,
      SEEN1(SYN_LOST),
-     {IS(HALF_OPEN)}},
+     {IS(HALF_OPEN), FAINT(LOSSY)}},
     {"network.isolated", S(BETWEEN) | S(ZONE), 60, false, SEEN1(SYN_LOST), {VANISHED}},
     {"network.isolated", S(TASK), 60, false, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
     {"network.isolated",
@@ -224,10 +230,15 @@ const struct rule rules[] = {
      SEEN1(RST),
      {OUGHT(LISTENS), DISLIKES(SENT_RST), NOT(SOMETIMES), NOT(PROXY)}},
     {"network.firewall", ANYWHERE, 80, false, SEEN1(RESET), {OUGHTNT(SENT_RST), LIKES(OWN_OK)}},
-    {"network.loss", ANYWHERE, 60, true, SEEN3(SYN_LOST, MUTE, STALLED), {IS(SOMETIMES)}},
     {"network.loss",
      ANYWHERE,
      60,
+     true,
+     SEEN3(SYN_LOST, MUTE, STALLED),
+     {IS(SOMETIMES), LIKES(LOSSY)}},
+    {"network.loss",
+     ANYWHERE,
+     90,
      true,
      SEEN3(SYN_LOST, MUTE, STALLED),
      {IS(LOSSY), ISNT(SOMETIMES)}},
@@ -348,7 +359,7 @@ double rule_score(const struct rule *rule, const struct symptom *symptom,
         const struct condition *condition = &rule->conditions[i];
         bool is_known = fact_is_known(&symptom->facts, condition->fact);
         bool holds = fact_is(&symptom->facts, condition->fact, condition->yes);
-        if (is_known && !holds && condition->need != NEED_LIKES) {
+        if (is_known && !holds && condition->need < NEED_LIKES) {
             *ret_contradiction = condition;
             return 0;
         }
@@ -356,6 +367,8 @@ double rule_score(const struct rule *rule, const struct symptom *symptom,
             score = 0;
         if (condition->need == NEED_OUGHT && !is_known)
             score *= FACTOR_UNKNOWN;
+        if (condition->need == NEED_UNLESS && is_known && !holds)
+            score *= FACTOR_MISSED;
         if (condition->need == NEED_LIKES && is_known)
             score *= holds ? FACTOR_LIKED : FACTOR_MISSED;
     }

@@ -8,6 +8,7 @@
  *   OUGHTNT      the same, not so
  *   LIKES        more likely if so, less if not
  *   DISLIKES     the other way round
+ *   FAINT        less likely if so; that it is not says nothing
  * `weight` is how likely the cause is beside others that explain the same, from experience.
  */
 #ifndef COLLECTOR_RULES_H
@@ -19,7 +20,7 @@
 #define RULE_SEEN_MAX       8
 #define RULE_CONDITIONS_MAX 10
 
-enum need { NEED_NONE, NEED_MUST, NEED_NEVER, NEED_OUGHT, NEED_LIKES };
+enum need { NEED_NONE, NEED_MUST, NEED_NEVER, NEED_OUGHT, NEED_LIKES, NEED_UNLESS };
 
 struct condition {
     enum need need;

@@ -10,6 +10,8 @@
 
 #define YOUNG_S       120 /* a task that started so shortly ago, while the fleet is older */
 #define YOUNGER_S     8   /* than most by so much at least */
+#define LOSSY_MIN     3   /* attempts between two services, and ... */
+#define LOSSY_SHARE   7   /* ... one in so many: something had to be sent again */
 #define RETRIED_SHARE 5   /* one in so many questions had to be asked again */
 #define RETRIED_MIN   3
 
@@ -209,7 +211,6 @@ static void find_source_facts(struct symptom *symptom)
     if (symptom->what != FACT_NONE)
         fact_set(facts, symptom->what, true);
     fact_set(facts, FACT_SOMETIMES, tries->passed > 0);
-    fact_set(facts, FACT_LOSSY, tries->lossy > 0);
     if (!*symptom->row->address)
         return;
     fact_set(facts, FACT_PROXY, strncmp(symptom->row->address, "127.255.", 8) == 0);
@@ -541,6 +542,26 @@ static uint32_t ok_in(const struct symptoms *symptoms, enum scope_kind kind,
     return health ? health->ok[symptom->layer] : 0;
 }
 
+/* Both ways: an answer that is lost makes the way there lossy. */
+static bool is_lossy(const struct symptoms *symptoms, uint32_t from, uint32_t to)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct fleet_service *services = input->fleet->services;
+    uint32_t lossy = 0, tries = 0;
+
+    for (int way = 0; way < 2; way++) {
+        uint32_t source = way ? to : from, target = way ? from : to;
+        for (size_t i = 0; i < services[target].check_count; i++) {
+            size_t column = fleet_find_column(input->fleet, services[target].name,
+                                              services[target].checks[i].name);
+            const struct matrix_cell *cell = matrix_at(input->matrix, source, column);
+            lossy += cell->lossy;
+            tries += cell->tries;
+        }
+    }
+    return lossy >= LOSSY_MIN && lossy * LOSSY_SHARE >= tries;
+}
+
 static void find_pattern_facts(const struct symptoms *symptoms, struct symptom *symptom)
 {
     struct facts *facts = &symptom->facts;
@@ -551,6 +572,7 @@ static void find_pattern_facts(const struct symptoms *symptoms, struct symptom *
         fact_set(facts, FACT_REACHED, all > kin);
         fact_set(facts, FACT_KIN_REACHED, kin > 0);
     }
+    fact_set(facts, FACT_LOSSY, is_lossy(symptoms, symptom->place.from, symptom->place.to));
     fact_set(facts, FACT_SIBLINGS_OK, ok_in(symptoms, SCOPE_SOURCE_CHECK, symptom) > 0);
     if (symptom->what == FACT_LOCAL_ROUTE)
         fact_set(facts, FACT_ROUTE_BROKEN, true);

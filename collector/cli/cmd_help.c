@@ -11,7 +11,8 @@ static const struct {
 } pages[] = {
     {"run",
      "Starts a run over all pairs, or those of --from and --to, waits for the verdict and prints\n"
-     "the matrix. On a terminal a progress bar shows the agents that are done.\n\n"
+     "the matrix and why what is red is red: causes, evidence, fix. On a terminal a progress bar\n"
+     "shows the agents that are done.\n\n"
      "  --from SERVICE...          only from these services\n"
      "  --to SERVICE[:CHECK]...    only to these\n"
      "  --deadline TIME            judge after this time at the latest, e.g. 30s\n"},
@@ -29,14 +30,13 @@ static const struct {
      "  skipped      only address families that the source does not have\n"
      "  not-probed   left out by --from and --to\n"
      "  n/a          a service with one task, seen from itself\n"},
-    {"why", "Shows one pair. First each endpoint from both ends: what the tasks of SOURCE saw, and "
-            "what the\n"
-            "target's own agent saw meanwhile: whose the address is, who listens, accept queues,\n"
-            "connections that arrived, RSTs, its own check. Then what each task resolved, and each "
-            "attempt:\n"
-            "how far it got, ICMP errors and who sent them, retransmits, certificates, the "
-            "server's words.\n\n"
-            "  --run RUN                  of this run [last]\n"},
+    {"why",
+     "Shows one pair: the cause, how sure, where on the way it broke, the evidence, the fix, what was\n"
+     "ruled out, since when, and what changed since the pair last worked. canreach-causes(7)\n"
+     "explains each cause. Then each endpoint from both ends: what the tasks of SOURCE saw, and what\n"
+     "the target's own agent saw meanwhile; what each task resolved; and each attempt.\n\n"
+     "  --run RUN                  of this run [last]\n"
+     "  -o markdown                the cause as a Markdown page\n"},
     {"agents",
      "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
      "limits refused or dropped something (with -o json: which), address.\n"},

@@ -728,6 +728,23 @@ static void test_every_rule_has_a_case(void **state)
     }
 }
 
+/* The manual explains each. */
+static void test_every_cause_has_a_section(void **state)
+{
+    FILE *file = fopen(TESTS_DIR "/../collector/cli/canreach-causes.7", "r");
+    char *page = mem_alloc(1 << 18), head[64];
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(fread(page, 1, (1 << 18) - 1, file) > 0);
+    fclose(file);
+    for (size_t i = 0; i < cause_count; i++) {
+        snprintf(head, sizeof(head), "\n.B %s\n", causes[i].code);
+        assert_contains(page, head);
+    }
+    mem_free(page);
+}
+
 static void test_facts_have_texts(void **state)
 {
     (void)state;
@@ -750,6 +767,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_every_rule_has_a_case),
+        cmocka_unit_test(test_every_cause_has_a_section),
         cmocka_unit_test(test_facts_have_texts),
     };
 
