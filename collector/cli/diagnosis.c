@@ -248,41 +248,28 @@ static void print_way(const cJSON *document, const char *broken)
 
 /* ---- one pair ---- */
 
+/* Not in tables: nothing of it may be cut off. */
 static void print_evidence(const cJSON *diagnosis)
 {
-    static const char *const heads[] = {"  seen at", "what", "whose word"};
-    struct table table;
     const cJSON *evidence;
 
     puts("\nEvidence, the strongest first");
-    table_init(&table, heads, ARRAY_SIZE(heads));
     cJSON_ArrayForEach(evidence, list_of(diagnosis, "evidence"))
     {
-        table_add(&table, PLAIN, "  %s", text_of(evidence, "side"));
-        table_add(&table, PLAIN, "%s", text_of(evidence, "fact"));
-        table_add(&table, DIM, "%s", text_of(evidence, "source"));
+        printf("  %-8s %s\n", text_of(evidence, "side"), text_of(evidence, "fact"));
     }
-    table_print(&table);
-    table_deinit(&table);
 }
 
 static void print_ruled_out(const cJSON *diagnosis)
 {
-    static const char *const heads[] = {"  cause", "ruled out by"};
-    struct table table;
     const cJSON *other;
 
-    if (!cJSON_GetArraySize(list_of(diagnosis, "ruled_out")))
-        return;
-    puts("\nRuled out");
-    table_init(&table, heads, ARRAY_SIZE(heads));
+    if (cJSON_GetArraySize(list_of(diagnosis, "ruled_out")))
+        puts("\nRuled out, by");
     cJSON_ArrayForEach(other, list_of(diagnosis, "ruled_out"))
     {
-        table_add(&table, PLAIN, "  %s", text_of(other, "cause"));
-        table_add(&table, PLAIN, "%s", text_of(other, "by"));
+        printf("  %-21s %s\n", text_of(other, "cause"), text_of(other, "by"));
     }
-    table_print(&table);
-    table_deinit(&table);
 }
 
 static void print_since(const cJSON *changes)

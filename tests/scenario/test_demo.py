@@ -11,9 +11,10 @@ class Demo(unittest.TestCase):
         result = run(os.path.join(ROOT, "deploy", "demo"), timeout=280,
                      env={"CANREACH_BIN": BIN, "CANREACH_LOCAL_DIR": f"/tmp/crl-demo-{os.getpid()}"})
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("web -> payments: fail, 4 of 4 endpoints failed", result.stdout)
-        self.assertIn("no answer to the connection attempt (time-out)", result.stdout)
-        self.assertIn("connection refused", result.stdout)
+        self.assertIn("security group ingress: what web sends to payments on port 8080 never arrives", result.stdout)
+        self.assertIn("payments.1 saw nothing of web.1 arrive", result.stdout)
+        self.assertIn("nothing listens on port 8080 of api.2", result.stdout)
+        self.assertIn("fix: Allow port 8080 in the security group of payments, from that of web", result.stdout)
         self.assertIn("Found exactly what was planted.", result.stdout)
         self.assertFalse(os.path.exists(f"/tmp/crl-demo-{os.getpid()}"))
 

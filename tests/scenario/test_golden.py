@@ -96,6 +96,7 @@ class Golden(unittest.TestCase):
     def test_piped(self):
         self.piped("matrix.txt", 1, "matrix")
         self.piped("why.txt", 1, "why", "web", "payments")
+        self.piped("why.md", 1, "why", "web", "payments", "-o", "markdown")
         self.piped("agents.txt", 0, "agents")
         self.piped("services.txt", 0, "services")
         self.piped("runs.txt", 0, "runs")
