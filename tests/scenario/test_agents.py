@@ -15,7 +15,7 @@ class Agents(FleetTest):
         status, document = self.fleet.run()
         self.assertEqual(status, 3)
         self.assertEqual(states(document), {("web", target): "no-data" for target in ("web", "api", "payments", "cache")})
-        self.assertIn("no live agent of web", self.fleet.canreach("matrix").stdout)
+        self.assertIn("no agent of web is there: nobody could try", self.fleet.canreach("matrix").stdout)
 
     def test_one_that_left_is_not_missed(self):
         self.fleet.fault("leave", "web.1")

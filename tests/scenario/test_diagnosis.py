@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 import subprocess
-import unittest
 
 from harness import FleetTest, main, program
 

@@ -113,7 +113,7 @@ class Rootless(unittest.TestCase):
             self.assertEqual(self.as_nobody(local, "fault", "drop", "web", "db").returncode, 0)
             result = self.as_nobody(f"{self.folder}/bin/canreach", "run")
             self.assertEqual(result.returncode, 1)
-            self.assertIn("web -> db: fail", result.stdout)
+            self.assertIn("what web sends to db on port 5432 never arrives", result.stdout)
             self.assertIn("10.77.", self.as_nobody(local, "exec", "web.1", "getent", "hosts", "db.shop.local").stdout)
         finally:
             self.as_nobody(local, "down")

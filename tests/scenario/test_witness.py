@@ -151,7 +151,7 @@ class Witness(FleetTest):
         self.assertEqual({row["outcome"] for row in document["probes"]}, {"ok"})
         page = self.fleet.canreach("why", "web", "api").stdout
         self.assertIn("this address is payments.1's, of service payments: another service", page)
-        self.assertIn("it answers, but the address belongs to another service's task",
+        self.assertIn("which is payments.1's now: a stale record, its address reused",
                       self.fleet.canreach("matrix").stdout)
 
     def test_a_stale_address_only_when_every_task_is_known(self):
