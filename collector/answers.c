@@ -106,3 +106,72 @@ bool answer_is_negative(const struct answer *answer)
 {
     return answer->outcome == OUTCOME_NXDOMAIN || answer->outcome == OUTCOME_NODATA;
 }
+
+/* ---- by name ---- */
+
+struct by_asked {
+    const char *asked;
+    uint32_t answer;
+};
+
+static int compare_asked(const void *a, const void *b)
+{
+    const struct by_asked *x = a, *y = b;
+    int order = strcasecmp(x->asked, y->asked);
+
+    return order ? order : x->answer < y->answer ? -1 : x->answer > y->answer;
+}
+
+void answers_index_init(struct answers_index *index, const struct answers *answers)
+{
+    struct by_asked *all = mem_array(answers->count, sizeof(*all));
+
+    *index = (struct answers_index){.answers = answers,
+                                    .order = mem_array(answers->count, sizeof(*index->order)),
+                                    .rank = mem_array(answers->count, sizeof(*index->rank)),
+                                    .ttl_s = mem_array(answers->count, sizeof(*index->ttl_s))};
+    for (uint32_t i = 0; i < answers->count; i++) {
+        all[i] = (struct by_asked){answers->answers[i].asked, i};
+        index->ttl_s[i] = -1;
+    }
+    qsort(all, answers->count, sizeof(*all), compare_asked);
+    for (uint32_t i = 0; i < answers->count; i++) {
+        index->order[i] = all[i].answer;
+        index->rank[all[i].answer] = i;
+    }
+    mem_free(all);
+    for (size_t i = 0; i < answers->row_count; i++)
+        if (answers->rows[i].ttl_s > index->ttl_s[answers->rows[i].answer])
+            index->ttl_s[answers->rows[i].answer] = answers->rows[i].ttl_s;
+}
+
+void answers_index_deinit(struct answers_index *index)
+{
+    mem_free(index->order);
+    mem_free(index->rank);
+    mem_free(index->ttl_s);
+}
+
+/* How many come before `name`; or, with `is_after`, before what comes after it. */
+static size_t count_before(const struct answers_index *index, const char *name, bool is_after)
+{
+    size_t low = 0, high = index->answers->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcasecmp(index->answers->answers[index->order[middle]].asked, name);
+        if (order < 0 || (is_after && order == 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const uint32_t *answers_find(const struct answers_index *index, const char *name, size_t *ret_count)
+{
+    size_t first = count_before(index, name, false);
+
+    *ret_count = count_before(index, name, true) - first;
+    return index->order + first;
+}

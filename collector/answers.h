@@ -44,6 +44,20 @@ struct answers {
 void answers_add(struct answers *answers, size_t source, const struct proto_resolution *row);
 void answers_deinit(struct answers *answers);
 
+/* What was said of each discovery name, to be found by it. */
+struct answers_index {
+    const struct answers *answers;
+    uint32_t *rank;  /* per answer: its place in `order` */
+    uint32_t *order; /* answers by the name that led to them */
+    int32_t *ttl_s;  /* per answer: the longest that anybody heard; -1 unknown */
+};
+
+void answers_index_init(struct answers_index *index, const struct answers *answers);
+void answers_index_deinit(struct answers_index *index);
+/* The answers about a name: numbers of `answers`, `*ret_count` of them, in the order they came. */
+const uint32_t *answers_find(const struct answers_index *index, const char *name,
+                             size_t *ret_count);
+
 bool answer_is_from_hosts(const struct answer *answer);
 /* It names at least one record. */
 bool answer_is_good(const struct answer *answer);

@@ -760,8 +760,9 @@ struct diagnoses *diagnose(const struct diagnose_input *input)
         solve_pass(&solver, left);
     }
     findings_add(&symptoms, solver.diagnoses);
-    qsort(solver.diagnoses->items, solver.diagnoses->count, sizeof(*solver.diagnoses->items),
-          by_weight);
+    if (solver.diagnoses->count)
+        qsort(solver.diagnoses->items, solver.diagnoses->count, sizeof(*solver.diagnoses->items),
+              by_weight);
     mem_free(solver.is_covered);
     symptoms_deinit(&symptoms);
     return solver.diagnoses;

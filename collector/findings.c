@@ -10,14 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TTL_HIGH_S  300    /* Cloud Map suggests 60 */
-#define SLOW_US     400000 /* the median of a resolver's answers */
-#define SLOW_MIN    3
-#define ANSWERS_CAP 8    /* addresses of one multivalue answer */
-#define SETTLED_S   20   /* after its start a task may be without record for so long */
-#define LOSS_BASE   0.05 /* of attempts: 1 % of all packets makes about 3 % of them lossy */
-#define LOSS_CHANCE 1e-4
-#define LOSS_PAIRS  3 /* more pairs than that, with no service in common: it is the fleet */
+#define TTL_HIGH_S    300    /* Cloud Map suggests 60 */
+#define SLOW_US       400000 /* the median of a resolver's answers */
+#define SLOW_MIN      3
+#define RESOLVERS_MAX 16   /* looked at: a fleet has few */
+#define ANSWERS_CAP   8    /* addresses of one multivalue answer */
+#define SETTLED_S     20   /* after its start a task may be without record for so long */
+#define LOSS_BASE     0.05 /* of attempts: 1 % of all packets makes about 3 % of them lossy */
+#define LOSS_CHANCE   1e-4
+#define LOSS_PAIRS    3 /* more pairs than that, with no service in common: it is the fleet */
 
 /* A finding is about something that stands where a symptom would. */
 struct finding {
@@ -118,14 +119,18 @@ static bool has_record(const struct answer *answer, const char *address)
 }
 
 /* Whether any task heard of the address under any of the service's names. */
-static bool is_heard(const struct answers *answers, const struct fleet_service *service,
+static bool is_heard(const struct symptoms *symptoms, const struct fleet_service *service,
                      const char *address)
 {
-    for (size_t i = 0; i < answers->count; i++)
-        for (size_t j = 0; j < service->name_count; j++)
-            if (is_about(&answers->answers[i], service->names[j]) &&
-                has_record(&answers->answers[i], address))
+    for (size_t n = 0; n < service->name_count; n++) {
+        size_t count;
+        const uint32_t *found = answers_find(&symptoms->index, service->names[n], &count);
+        for (size_t i = 0; i < count; i++) {
+            const struct answer *answer = &symptoms->input->answers->answers[found[i]];
+            if (is_about(answer, service->names[n]) && has_record(answer, address))
                 return true;
+        }
+    }
     return false;
 }
 
@@ -137,11 +142,11 @@ static bool is_to_be_heard(const struct owner_agent *agent, const char *service)
            strcmp(agent->mode, "host") != 0 && agent->age_s >= SETTLED_S;
 }
 
-static bool has_heard_address(const struct answers *answers, const struct fleet_service *service,
+static bool has_heard_address(const struct symptoms *symptoms, const struct fleet_service *service,
                               const struct owner_agent *agent)
 {
     for (size_t i = 0; i < agent->address_count; i++)
-        if (is_heard(answers, service, agent->addresses[i]))
+        if (is_heard(symptoms, service, agent->addresses[i]))
             return true;
     return false;
 }
@@ -161,7 +166,7 @@ static void find_missing_tasks(const struct symptoms *symptoms, struct diagnoses
         if (!is_to_be_heard(agent, heard->service->name))
             continue;
         live++;
-        if (has_heard_address(input->answers, heard->service, agent))
+        if (has_heard_address(symptoms, heard->service, agent))
             continue;
         absent++;
         if (!missing || strcmp(agent->task, missing->task) < 0)
@@ -292,15 +297,20 @@ static void find_differences(const struct symptoms *symptoms, struct diagnoses *
 /* Everything that was heard of a name, once. */
 static struct heard hear(const struct symptoms *symptoms, size_t column, const char *name)
 {
-    const struct answers *answers = symptoms->input->answers;
     struct heard heard = {.service = fleet_column_service(symptoms->input->fleet, column),
                           .column = column,
                           .name = name,
                           .ttl_s = -1};
+    size_t count;
+    const uint32_t *found = answers_find(&symptoms->index, name, &count);
 
-    for (size_t i = 0; i < answers->count; i++) {
-        const struct answer *answer = &answers->answers[i];
-        if (!is_about(answer, name) || strcmp(answer->type, "SRV") == 0)
+    for (size_t i = 0; i < count; i++) {
+        const struct answer *answer = &symptoms->input->answers->answers[found[i]];
+        if (!is_about(answer, name))
+            continue;
+        if (symptoms->index.ttl_s[found[i]] > heard.ttl_s)
+            heard.ttl_s = symptoms->index.ttl_s[found[i]];
+        if (strcmp(answer->type, "SRV") == 0)
             continue;
         if (!heard.first)
             heard.first = answer;
@@ -309,19 +319,6 @@ static struct heard hear(const struct symptoms *symptoms, size_t column, const c
     }
     return heard;
 }
-
-static void find_ttl(const struct symptoms *symptoms, struct heard *heard)
-{
-    const struct answers *answers = symptoms->input->answers;
-
-    for (size_t i = 0; i < answers->row_count; i++)
-        if (answers->rows[i].ttl_s > heard->ttl_s &&
-            is_about(&answers->answers[answers->rows[i].answer], heard->name))
-            heard->ttl_s = answers->rows[i].ttl_s;
-}
-
-/* One row each is enough to know the TTL, where many tasks asked. */
-#define TTL_ROWS_MAX 200000
 
 static void find_record_trouble(const struct symptoms *symptoms, struct diagnoses *diagnoses)
 {
@@ -336,8 +333,6 @@ static void find_record_trouble(const struct symptoms *symptoms, struct diagnose
             struct heard heard = hear(symptoms, c, service->names[n]);
             if (!heard.first)
                 continue;
-            if (symptoms->input->answers->row_count <= TTL_ROWS_MAX)
-                find_ttl(symptoms, &heard);
             find_high_ttl(symptoms, diagnoses, &heard);
             /* The hosts of SRV records have a name each: they are compared as tasks. */
             if (strcmp(service->record, "SRV") != 0)
@@ -363,6 +358,7 @@ static void find_slow_resolver(const struct symptoms *symptoms, struct diagnoses
     const struct diagnose_input *input = symptoms->input;
     uint32_t *times = mem_array(input->answers->row_count, sizeof(*times));
     size_t count = 0, from = 0;
+    uint32_t median;
     struct finding finding;
     CLEANUP_BUF struct buf text = BUF_INIT(256);
 
@@ -376,10 +372,11 @@ static void find_slow_resolver(const struct symptoms *symptoms, struct diagnoses
         from = input->sources[row->source].service;
     }
     qsort(times, count, sizeof(*times), by_time);
-    if (count >= SLOW_MIN && times[count / 2] >= SLOW_US) {
+    median = count ? times[count / 2] : 0;
+    if (count >= SLOW_MIN && median >= SLOW_US) {
         finding_init(&finding, symptoms, diagnoses, from, 0);
         buf_printf(&text, "half of its %zu answers took %.1f s or more", count,
-                   times[count / 2] / 1e6);
+                   (double)median / 1e6);
         finding.phrase.observed = buf_text(&text);
         finding_say(&finding, "dns.resolver-slow", SEVERITY_WARNING, 0.85, resolver);
         /* The sentence names the resolver, which this finding knows as its scope. */
@@ -397,14 +394,18 @@ static void find_slow_resolver(const struct symptoms *symptoms, struct diagnoses
 static void find_slow_resolvers(const struct symptoms *symptoms, struct diagnoses *diagnoses)
 {
     const struct answers *answers = symptoms->input->answers;
+    const char *seen[RESOLVERS_MAX];
+    size_t count = 0;
 
     for (size_t i = 0; i < answers->count; i++) {
         const char *resolver = answers->answers[i].resolver;
         bool is_new = !answer_is_from_hosts(&answers->answers[i]) && *resolver;
-        for (size_t j = 0; j < i && is_new; j++)
-            is_new = strcmp(answers->answers[j].resolver, resolver) != 0;
-        if (is_new)
-            find_slow_resolver(symptoms, diagnoses, resolver);
+        for (size_t j = 0; j < count && is_new; j++)
+            is_new = strcmp(seen[j], resolver) != 0;
+        if (!is_new || count == RESOLVERS_MAX)
+            continue;
+        seen[count++] = resolver;
+        find_slow_resolver(symptoms, diagnoses, resolver);
     }
 }
 

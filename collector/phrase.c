@@ -248,16 +248,18 @@ static void put_days(const struct phrase *phrase, struct buf *out)
 static void put_ttl(const struct phrase *phrase, struct buf *out)
 {
     const struct symptoms *symptoms = phrase->symptoms;
-    const struct answers *answers = symptoms->input->answers;
-    uint32_t source = phrase->symptom->place.source;
     int32_t ttl_s = -1, negative_s = -1;
+    size_t count = 0;
+    const struct answer_row *const *rows =
+        symptoms->input->source_count ? symptoms_heard(symptoms, phrase->symptom->place.source,
+                                                       phrase->symptom->row->name, &count)
+                                      : NULL;
 
-    for (size_t i = symptoms->answers_of[source]; i < symptoms->answers_of[source + 1]; i++) {
-        const struct answer_row *row = symptoms->answer_rows[i];
-        const struct answer *answer = &answers->answers[row->answer];
-        int32_t *longest = answer_is_good(answer) ? &ttl_s : &negative_s;
-        if (strcasecmp(answer->asked, phrase->symptom->row->name) == 0 && row->ttl_s > *longest)
-            *longest = row->ttl_s;
+    for (size_t i = 0; i < count; i++) {
+        bool is_good = answer_is_good(&symptoms->input->answers->answers[rows[i]->answer]);
+        int32_t *longest = is_good ? &ttl_s : &negative_s;
+        if (rows[i]->ttl_s > *longest)
+            *longest = rows[i]->ttl_s;
     }
     if (ttl_s < 0)
         ttl_s = negative_s;

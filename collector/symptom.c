@@ -425,10 +425,26 @@ static void find_symptoms(struct symptoms *symptoms)
 
 /* ---- a source's answers ---- */
 
+struct ranked {
+    uint32_t rank;
+    const struct answer_row *row;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* By source, and within it by name. */
 static void sort_answers(struct symptoms *symptoms)
 {
     const struct answers *answers = symptoms->input->answers;
     size_t sources = symptoms->input->source_count;
+    struct ranked *ranked = mem_array(answers->row_count, sizeof(*ranked));
     size_t *next;
 
     symptoms->answers_of = mem_array(sources + 1, sizeof(*symptoms->answers_of));
@@ -439,23 +455,57 @@ static void sort_answers(struct symptoms *symptoms)
         symptoms->answers_of[i + 1] += symptoms->answers_of[i];
     next = mem_dup(symptoms->answers_of, (sources + 1) * sizeof(*next));
     for (size_t i = 0; i < answers->row_count; i++)
-        symptoms->answer_rows[next[answers->rows[i].source]++] = &answers->rows[i];
+        ranked[next[answers->rows[i].source]++] =
+            (struct ranked){symptoms->index.rank[answers->rows[i].answer], &answers->rows[i]};
+    for (size_t i = 0; i < sources; i++)
+        qsort(ranked + symptoms->answers_of[i],
+              symptoms->answers_of[i + 1] - symptoms->answers_of[i], sizeof(*ranked), by_rank);
+    for (size_t i = 0; i < answers->row_count; i++)
+        symptoms->answer_rows[i] = ranked[i].row;
     mem_free(next);
+    mem_free(ranked);
+}
+
+/* The first of a source's rows whose answer is not before `rank`. */
+static size_t first_at(const struct symptoms *symptoms, uint32_t source, size_t rank)
+{
+    size_t low = symptoms->answers_of[source], high = symptoms->answers_of[source + 1];
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (symptoms->index.rank[symptoms->answer_rows[middle]->answer] < rank)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct answer_row *const *symptoms_heard(const struct symptoms *symptoms, uint32_t source,
+                                               const char *name, size_t *ret_count)
+{
+    size_t count, first, rank;
+    const uint32_t *found = answers_find(&symptoms->index, name, &count);
+
+    rank = (size_t)(found - symptoms->index.order);
+    first = first_at(symptoms, source, rank);
+    *ret_count = first_at(symptoms, source, rank + count) - first;
+    return (const struct answer_row *const *)symptoms->answer_rows + first;
 }
 
 const char *symptoms_resolver(const struct symptoms *symptoms, const struct tries *tries)
 {
-    const char *found = symptoms->input->sources[tries->source].resolver;
+    const char *resolver = symptoms->input->sources[tries->source].resolver;
+    size_t count;
+    const struct answer_row *const *rows =
+        symptoms_heard(symptoms, tries->source, tries->example->name, &count);
 
-    for (size_t i = symptoms->answers_of[tries->source];
-         i < symptoms->answers_of[tries->source + 1]; i++) {
-        const struct answer *answer =
-            &symptoms->input->answers->answers[symptoms->answer_rows[i]->answer];
-        if (!answer_is_from_hosts(answer) && *answer->resolver &&
-            strcasecmp(answer->asked, tries->example->name) == 0)
-            found = answer->resolver;
+    for (size_t i = 0; i < count; i++) {
+        const struct answer *answer = &symptoms->input->answers->answers[rows[i]->answer];
+        if (!answer_is_from_hosts(answer) && *answer->resolver)
+            resolver = answer->resolver;
     }
-    return found;
+    return resolver;
 }
 
 /* ---- the whole ---- */
@@ -465,6 +515,7 @@ void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input
     *symptoms = (struct symptoms){.input = input, .median_age_s = -1};
     for (int i = 0; i < TEXT_COUNT; i++)
         symptoms->texts[i] = mem_alloc(sizeof(*symptoms->texts[i]));
+    answers_index_init(&symptoms->index, input->answers);
     sort_answers(symptoms);
     find_revisions(symptoms);
     find_source_places(symptoms);
@@ -487,10 +538,13 @@ void symptoms_deinit(struct symptoms *symptoms)
     }
     mem_free(symptoms->items);
     health_deinit(&symptoms->health);
+    answers_index_deinit(&symptoms->index);
     mem_free(symptoms->sources);
     mem_free(symptoms->spots);
     mem_free(symptoms->answers_of);
     mem_free(symptoms->answer_rows);
+    mem_free(symptoms->beside);
+    mem_free(symptoms->hearings);
     mem_free(symptoms->is_mixed);
     mem_free(symptoms->is_live);
     mem_free(symptoms->dependency);

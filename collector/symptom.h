@@ -90,10 +90,13 @@ struct symptoms {
     struct place *sources; /* per source: what of its places is always the same */
     struct spot *spots;    /* per address */
     size_t spot_capacity;
+    struct answers_index index;
     size_t *answers_of; /* per source, and one more: where its answer rows begin ... */
-    const struct answer_row **answer_rows; /* ... in here */
-    bool *is_mixed;                        /* per service: its tasks are of several revisions */
-    bool *is_live;                         /* per service: a task of it says hello */
+    const struct answer_row **answer_rows; /* ... in here, by their names */
+    uint8_t *beside; /* per name: whether others of its domain resolve, once it was asked for */
+    struct hearing *hearings; /* per source; found when it is asked for */
+    bool *is_mixed;           /* per service: its tasks are of several revisions */
+    bool *is_live;            /* per service: a task of it says hello */
     uint32_t *dependency; /* per service: a column that its tasks, all that are red, fail to reach;
                              SYMPTOM_NONE */
     bool *has_no_route;   /* per task */
@@ -118,6 +121,9 @@ const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, 
 /* What each symptom is, by itself; then what else is known of it (symptom_facts.c). */
 void symptoms_see(struct symptoms *symptoms);
 void symptoms_find_facts(struct symptoms *symptoms);
+/* What a task heard of a name: `*ret_count` rows. */
+const struct answer_row *const *symptoms_heard(const struct symptoms *symptoms, uint32_t source,
+                                               const char *name, size_t *ret_count);
 /* The resolver that a task asked for a name, as far as it is known. */
 const char *symptoms_resolver(const struct symptoms *symptoms, const struct tries *tries);
 

@@ -31,9 +31,11 @@ static const struct {
      "  not-probed   left out by --from and --to\n"
      "  n/a          a service with one task, seen from itself\n"},
     {"why",
-     "Shows one pair: the cause, how sure, where on the way it broke, the evidence, the fix, what was\n"
+     "Shows one pair: the cause, how sure, where on the way it broke, the evidence, the fix, what "
+     "was\n"
      "ruled out, since when, and what changed since the pair last worked. canreach-causes(7)\n"
-     "explains each cause. Then each endpoint from both ends: what the tasks of SOURCE saw, and what\n"
+     "explains each cause. Then each endpoint from both ends: what the tasks of SOURCE saw, and "
+     "what\n"
      "the target's own agent saw meanwhile; what each task resolved; and each attempt.\n\n"
      "  --run RUN                  of this run [last]\n"
      "  -o markdown                the cause as a Markdown page\n"},

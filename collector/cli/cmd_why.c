@@ -241,13 +241,13 @@ static void print_pair(const cJSON *document)
            (long long)json_int(cell, "probes", 0, INT32_MAX, 0),
            (long long)json_int(cell, "tasks", 0, INT32_MAX, 0));
     print_tries(cell);
+    diagnosis_print_pair(document);
     if (cJSON_GetArraySize(attempts) == 0) {
         printf("\nNo attempt was made: %s\n", strcmp(state, "no-data") == 0
                                                   ? "no task of the source reported"
                                                   : "the plan left this pair out");
         return;
     }
-    diagnosis_print_pair(document);
     why_print_ends(document);
     print_resolutions(cJSON_GetObjectItemCaseSensitive(document, "resolutions"));
     print_attempts(attempts);
