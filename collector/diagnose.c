@@ -760,6 +760,7 @@ struct diagnoses *diagnose(const struct diagnose_input *input)
         solve_pass(&solver, left);
     }
     findings_add(&symptoms, solver.diagnoses);
+    own_faults_add(&symptoms, solver.diagnoses);
     if (solver.diagnoses->count)
         qsort(solver.diagnoses->items, solver.diagnoses->count, sizeof(*solver.diagnoses->items),
               by_weight);

@@ -1,4 +1,4 @@
-/* diagnose_internal: what diagnose.c and findings.c share. */
+/* diagnose_internal: what diagnose.c, findings.c and own_faults.c share. */
 #ifndef COLLECTOR_DIAGNOSE_INTERNAL_H
 #define COLLECTOR_DIAGNOSE_INTERNAL_H
 
@@ -18,5 +18,7 @@ void diagnosis_add_evidence(struct diagnoses *diagnoses, struct diagnosis *diagn
 
 /* What is worth saying though no attempt failed: findings.c. */
 void findings_add(const struct symptoms *symptoms, struct diagnoses *diagnoses);
+/* What canreach itself owes: own_faults.c. */
+void own_faults_add(const struct symptoms *symptoms, struct diagnoses *diagnoses);
 
 #endif

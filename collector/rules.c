@@ -2,56 +2,27 @@
 
 #include "common/text.h"
 
-#define IS(f)                     \
-    {                             \
-        NEED_MUST, FACT_##f, true \
-    }
-#define ISNT(f)                    \
-    {                              \
-        NEED_MUST, FACT_##f, false \
-    }
-#define NOT(f)                      \
-    {                               \
-        NEED_NEVER, FACT_##f, false \
-    }
-#define OUGHT(f)                   \
-    {                              \
-        NEED_OUGHT, FACT_##f, true \
-    }
-#define OUGHTNT(f)                  \
-    {                               \
-        NEED_OUGHT, FACT_##f, false \
-    }
-#define LIKES(f)                   \
-    {                              \
-        NEED_LIKES, FACT_##f, true \
-    }
-#define DISLIKES(f)                 \
-    {                               \
-        NEED_LIKES, FACT_##f, false \
-    }
+/* Tables are read across. */
+/* clang-format off */
+#define IS(f)       {NEED_MUST, FACT_##f, true}
+#define ISNT(f)     {NEED_MUST, FACT_##f, false}
+#define NOT(f)      {NEED_NEVER, FACT_##f, false}
+#define OUGHT(f)    {NEED_OUGHT, FACT_##f, true}
+#define OUGHTNT(f)  {NEED_OUGHT, FACT_##f, false}
+#define LIKES(f)    {NEED_LIKES, FACT_##f, true}
+#define DISLIKES(f) {NEED_LIKES, FACT_##f, false}
+#define FAINT(f)    {NEED_UNLESS, FACT_##f, false}
 
-#define FAINT(f)                     \
-    {                                \
-        NEED_UNLESS, FACT_##f, false \
-    }
+#define SEEN1(a)                {FACT_##a}
+#define SEEN2(a, b)             {FACT_##a, FACT_##b}
+#define SEEN3(a, b, c)          {FACT_##a, FACT_##b, FACT_##c}
+#define SEEN4(a, b, c, d)       {FACT_##a, FACT_##b, FACT_##c, FACT_##d}
+#define SEEN5(a, b, c, d, e)    {FACT_##a, FACT_##b, FACT_##c, FACT_##d, FACT_##e}
+#define SEEN6(a, b, c, d, e, f) {FACT_##a, FACT_##b, FACT_##c, FACT_##d, FACT_##e, FACT_##f}
 
-#define SEEN1(a) \
-    {            \
-        FACT_##a \
-    }
-#define SEEN2(a, b)        \
-    {                      \
-        FACT_##a, FACT_##b \
-    }
-#define SEEN3(a, b, c)               \
-    {                                \
-        FACT_##a, FACT_##b, FACT_##c \
-    }
-#define SEEN4(a, b, c, d)                      \
-    {                                          \
-        FACT_##a, FACT_##b, FACT_##c, FACT_##d \
-    }
+#define STEADY   false
+#define AT_TIMES true   /* what passes now and then is no contradiction */
+#define ALWAYS   {{0}}  /* nothing more is needed than what was seen */
 
 #define S(kind) (1U << SCOPE_##kind)
 /* A target's: one of its addresses, a revision, all of it. */
@@ -69,269 +40,114 @@
 
 const struct rule rules[] = {
     /* ---- names ---- */
-    {"dns.not-registered",
-     S(NAME),
-     60,
-     false,
-     SEEN1(NXDOMAIN),
-     {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS), OUGHT(TASKS_LIVE), NOT(OTHER_NAME),
-      LIKES(ZONE_RESOLVES)}},
-    {"dns.no-such-name",
-     S(NAME),
-     80,
-     false,
-     SEEN1(NXDOMAIN),
+    {"dns.not-registered", S(NAME), 60, STEADY, SEEN1(NXDOMAIN),
+     {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS), OUGHT(TASKS_LIVE), NOT(OTHER_NAME), LIKES(ZONE_RESOLVES)}},
+    {"dns.no-such-name", S(NAME), 80, STEADY, SEEN1(NXDOMAIN),
      {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS), IS(OTHER_NAME)}},
-    {"dns.no-such-name",
-     S(NAME),
-     40,
-     false,
-     SEEN1(NXDOMAIN),
+    {"dns.no-such-name", S(NAME), 40, STEADY, SEEN1(NXDOMAIN),
      {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS), NOT(TASKS_LIVE), NOT(OTHER_NAME)}},
-    {"dns.no-record-type",
-     S(NAME),
-     75,
-     false,
-     SEEN1(NODATA),
-     {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS)}},
-    {"dns.negative-cache",
-     S(HEARD) | S(NAME) | S(SOURCE_CHECK),
-     75,
-     false,
-     SEEN2(NXDOMAIN, NODATA),
+    {"dns.no-record-type", S(NAME), 75, STEADY, SEEN1(NODATA), {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS)}},
+    {"dns.negative-cache", S(HEARD) | S(NAME) | S(SOURCE_CHECK), 75, STEADY, SEEN2(NXDOMAIN, NODATA),
      {IS(OTHERS_RESOLVE), NOT(RESOLVER_ALIEN), NOT(KIN_HOSTS)}},
-    {"dns.wrong-resolver",
-     S(RESOLVER) | S(SOURCE),
-     85,
-     false,
-     SEEN2(NXDOMAIN, SERVFAIL),
+    {"dns.wrong-resolver", S(RESOLVER) | S(SOURCE), 85, STEADY, SEEN2(NXDOMAIN, SERVFAIL),
      {IS(RESOLVER_ALIEN), NOT(KIN_HOSTS)}},
-    {"dns.resolver-down",
-     S(RESOLVER),
-     85,
-     false,
-     SEEN2(DNS_SILENT, DNS_DOWN),
+    {"dns.resolver-down", S(RESOLVER), 85, STEADY, SEEN2(DNS_SILENT, DNS_DOWN),
      {IS(RESOLVER_DEAD), NOT(SAME_RESOLVER)}},
-    {"source.resolver",
-     S(SOURCE) | S(ROW),
-     85,
-     false,
-     SEEN2(DNS_SILENT, DNS_DOWN),
+    {"source.resolver", S(SOURCE) | S(ROW), 85, STEADY, SEEN2(DNS_SILENT, DNS_DOWN),
      {IS(RESOLVER_DEAD), IS(SAME_RESOLVER)}},
-    {"dns.resolver-failing",
-     S(NAME) | S(HEARD) | S(RESOLVER),
-     80,
-     false,
-     SEEN1(SERVFAIL),
-     {NOT(RESOLVER_ALIEN)}},
-    {"dns.resolver-failing",
-     S(NAME) | S(HEARD),
-     75,
-     false,
-     SEEN1(DNS_SILENT),
+    {"dns.resolver-failing", S(NAME) | S(HEARD) | S(RESOLVER), 80, STEADY, SEEN1(SERVFAIL), {NOT(RESOLVER_ALIEN)}},
+    {"dns.resolver-failing", S(NAME) | S(HEARD), 75, STEADY, SEEN1(DNS_SILENT),
      {ISNT(RESOLVER_DEAD), NOT(SAME_RESOLVER)}},
-    {"dns.throttled",
-     S(SOURCE) | S(ROW),
-     70,
-     true,
-     SEEN1(DNS_SILENT),
+    {"dns.throttled", S(SOURCE) | S(ROW), 70, AT_TIMES, SEEN1(DNS_SILENT),
      {ISNT(RESOLVER_DEAD), IS(SAME_RESOLVER), LIKES(RETRIED)}},
-    {"dns.tcp-blocked",
-     S(NAME) | S(HEARD) | S(RESOLVER) | AT_SOURCE,
-     90,
-     false,
-     SEEN1(DNS_TCP),
-     {{0}}},
-    {"dns.left-over", S(NAME), 90, true, SEEN1(DANGLING), {{0}}},
-    {"mesh.endpoint-newer",
-     S(SOURCE_CHECK) | S(PAIR) | S(NAME),
-     85,
-     false,
-     SEEN1(NXDOMAIN),
-     {IS(KIN_HOSTS)}},
-    {"target.no-task",
-     S(NAME) | S(CHECK) | S(SERVICE) | S(ENDPOINT),
-     60,
-     false,
-     {FACT_NXDOMAIN, FACT_NODATA, FACT_SYN_LOST, FACT_NO_ARP, FACT_UNREACHABLE, FACT_RST},
+    {"dns.tcp-blocked", S(NAME) | S(HEARD) | S(RESOLVER) | AT_SOURCE, 90, STEADY, SEEN1(DNS_TCP), ALWAYS},
+    {"dns.left-over", S(NAME), 90, AT_TIMES, SEEN1(DANGLING), ALWAYS},
+    {"mesh.endpoint-newer", S(SOURCE_CHECK) | S(PAIR) | S(NAME), 85, STEADY, SEEN1(NXDOMAIN), {IS(KIN_HOSTS)}},
+    {"target.no-task", S(NAME) | S(CHECK) | S(SERVICE) | S(ENDPOINT), 60, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
      {ISNT(TASKS_LIVE)}},
 
     /* ---- addresses ---- */
-    {"dns.stale",
-     S(ENDPOINT) | S(TARGET),
-     92,
-     false,
-     {FACT_SYN_LOST, FACT_NO_ARP, FACT_UNREACHABLE, FACT_RST, FACT_MUTE},
+    {"dns.stale", S(ENDPOINT) | S(TARGET), 92, STEADY, SEEN5(SYN_LOST, NO_ARP, UNREACHABLE, RST, MUTE),
      {IS(NOBODYS)}},
-    {"dns.stale",
-     S(ENDPOINT) | S(TARGET),
-     45,
-     false,
-     SEEN3(SYN_LOST, NO_ARP, UNREACHABLE),
+    {"dns.stale", S(ENDPOINT) | S(TARGET), 45, STEADY, SEEN3(SYN_LOST, NO_ARP, UNREACHABLE),
      {IS(STRANGE), NOT(NOBODYS), NOT(REACHED), NOT(KIN_REACHED), LIKES(TASKS_LIVE)}},
-    {"dns.reused", S(ENDPOINT) | S(TARGET) | S(NAME), 95, false, SEEN1(REUSED), {{0}}},
+    {"dns.reused", S(ENDPOINT) | S(TARGET) | S(NAME), 95, STEADY, SEEN1(REUSED), ALWAYS},
 
     /* ---- the network: the SYN is lost ---- */
-    {"network.sg-ingress", S(PAIR) | S(CHECK) | S(SERVICE), 60, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.sg-egress", S(ROW), 60, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.sg-egress", S(PAIR), 22, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.nacl-forward",
-     S(FLOW),
-     60,
-     false,
-     SEEN1(SYN_LOST),
-     {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.nacl-forward",
-     S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE),
-     50,
-     false,
-     SEEN1(SYN_LOST),
-     {VANISHED}},
-    {"network.no-route",
-     S(FLOW),
-     22,
-     false,
-     SEEN1(SYN_LOST),
-     {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.no-route", S(ZONES), 22, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.nacl-return",
-     S(PAIR) | S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE) | S(TASKS) | S(SOURCE) | S(ROW) | AT_TARGET,
-     85,
-     false,
-     SEEN1(SYN_LOST),
+    {"network.sg-ingress", S(PAIR) | S(CHECK) | S(SERVICE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.sg-egress", S(ROW), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.sg-egress", S(PAIR), 22, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.nacl-forward", S(FLOW), 60, STEADY, SEEN1(SYN_LOST), {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.nacl-forward", S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE), 50, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.no-route", S(FLOW), 22, STEADY, SEEN1(SYN_LOST), {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.no-route", S(ZONES), 22, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.nacl-return", S(PAIR) | S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE) | S(TASKS) | S(SOURCE) | S(ROW) | AT_TARGET, 85, STEADY, SEEN1(SYN_LOST),
      {IS(HALF_OPEN), FAINT(LOSSY)}},
-    {"network.isolated", S(BETWEEN) | S(ZONE), 60, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.isolated", S(TASK), 60, false, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
-    {"network.isolated",
-     S(ENDPOINT) | S(TARGET),
-     35,
-     false,
-     SEEN2(SYN_LOST, NO_ARP),
-     {VANISHED, IS(OWNED)}},
-    {"network.sg-ingress", S(ENDPOINT) | S(TARGET), 30, false, SEEN1(SYN_LOST), {VANISHED}},
-    {"source.isolated", S(SOURCE), 60, false, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
-    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 15, false, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.isolated", S(BETWEEN) | S(ZONE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.isolated", S(TASK), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
+    {"network.isolated", S(ENDPOINT) | S(TARGET), 35, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED, IS(OWNED)}},
+    {"network.sg-ingress", S(ENDPOINT) | S(TARGET), 30, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"source.isolated", S(SOURCE), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
+    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 15, STEADY, SEEN1(SYN_LOST), {VANISHED}},
 
     /* ---- the network: somebody says no ---- */
-    {"network.no-route",
-     AT_SOURCE | S(TASKS) | S(PAIR) | AT_TARGET,
-     90,
-     false,
-     SEEN1(LOCAL_ROUTE),
-     {{0}}},
-    {"network.no-route", S(TASK), 90, false, SEEN2(LOCAL_ROUTE, SYN_LOST), {IS(ROUTE_BROKEN)}},
-    {"network.no-route", ANYWHERE, 80, false, SEEN1(UNREACHABLE), {NOT(NOBODYS)}},
-    {"network.isolated", S(ENDPOINT) | S(TARGET), 60, false, SEEN1(NO_ARP), {IS(OWNED)}},
-    {"network.firewall", ANYWHERE, 88, false, SEEN2(PROHIBITED, ICMP_PORT), {{0}}},
-    {"network.firewall",
-     ANYWHERE,
-     80,
-     false,
-     SEEN1(RST),
+    {"network.no-route", AT_SOURCE | S(TASKS) | S(PAIR) | AT_TARGET, 90, STEADY, SEEN1(LOCAL_ROUTE), ALWAYS},
+    {"network.no-route", S(TASK), 90, STEADY, SEEN2(LOCAL_ROUTE, SYN_LOST), {IS(ROUTE_BROKEN)}},
+    {"network.no-route", ANYWHERE, 80, STEADY, SEEN1(UNREACHABLE), {NOT(NOBODYS)}},
+    {"network.isolated", S(ENDPOINT) | S(TARGET), 60, STEADY, SEEN1(NO_ARP), {IS(OWNED)}},
+    {"network.firewall", ANYWHERE, 88, STEADY, SEEN2(PROHIBITED, ICMP_PORT), ALWAYS},
+    {"network.firewall", ANYWHERE, 80, STEADY, SEEN1(RST),
      {OUGHT(LISTENS), DISLIKES(SENT_RST), NOT(SOMETIMES), NOT(PROXY)}},
-    {"network.firewall", ANYWHERE, 80, false, SEEN1(RESET), {DISLIKES(SENT_RST), LIKES(OWN_OK)}},
-    {"network.loss",
-     ANYWHERE,
-     60,
-     true,
-     SEEN3(SYN_LOST, MUTE, STALLED),
-     {IS(SOMETIMES), LIKES(LOSSY)}},
-    {"network.loss",
-     ANYWHERE,
-     90,
-     true,
-     SEEN3(SYN_LOST, MUTE, STALLED),
-     {IS(LOSSY), ISNT(SOMETIMES)}},
-    {"network.mtu",
-     ON_PATH | S(ROW) | S(CHECK) | S(SOURCE) | S(ENDPOINT),
-     80,
-     false,
-     SEEN2(MUTE, STALLED),
+    {"network.firewall", ANYWHERE, 80, STEADY, SEEN1(RESET), {DISLIKES(SENT_RST), LIKES(OWN_OK)}},
+    {"network.loss", ANYWHERE, 60, AT_TIMES, SEEN3(SYN_LOST, MUTE, STALLED), {IS(SOMETIMES), LIKES(LOSSY)}},
+    {"network.loss", ANYWHERE, 90, AT_TIMES, SEEN3(SYN_LOST, MUTE, STALLED), {IS(LOSSY), ISNT(SOMETIMES)}},
+    {"network.mtu", ON_PATH | S(ROW) | S(CHECK) | S(SOURCE) | S(ENDPOINT), 80, STEADY, SEEN2(MUTE, STALLED),
      {IS(OWN_OK), LIKES(RESENT), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
 
     /* ---- the target: nobody listens ---- */
-    {"target.not-listening",
-     AT_TARGET,
-     70,
-     false,
-     SEEN1(RST),
-     {NOT(LISTENS), NOT(LOOPBACK), NOT(SOMETIMES), NOT(NOBODYS), NOT(PROXY), LIKES(SENT_RST),
-      DISLIKES(OTHER_PORT), DISLIKES(YOUNG)}},
-    {"target.loopback-only", AT_TARGET, 92, false, SEEN1(RST), {IS(LOOPBACK)}},
-    {"target.other-port",
-     AT_TARGET,
-     90,
-     false,
-     SEEN1(RST),
-     {IS(OTHER_PORT), NOT(SOMETIMES), LIKES(SENT_RST)}},
-    {"target.starting",
-     AT_TARGET,
-     90,
-     false,
-     {FACT_RST, FACT_STATUS_5XX, FACT_NOT_SERVING, FACT_CLOSED},
+    {"target.not-listening", AT_TARGET, 70, STEADY, SEEN1(RST),
+     {NOT(LISTENS), NOT(LOOPBACK), NOT(SOMETIMES), NOT(NOBODYS), NOT(PROXY), LIKES(SENT_RST), DISLIKES(OTHER_PORT), DISLIKES(YOUNG)}},
+    {"target.loopback-only", AT_TARGET, 92, STEADY, SEEN1(RST), {IS(LOOPBACK)}},
+    {"target.other-port", AT_TARGET, 90, STEADY, SEEN1(RST), {IS(OTHER_PORT), NOT(SOMETIMES), LIKES(SENT_RST)}},
+    {"target.starting", AT_TARGET, 90, STEADY, SEEN4(RST, STATUS_5XX, NOT_SERVING, CLOSED),
      {IS(YOUNG), NOT(OWN_OK), NOT(SOMETIMES), LIKES(OWNED)}},
-    {"target.crash-loop",
-     AT_TARGET,
-     85,
-     true,
-     SEEN3(RST, RESET, CLOSED),
+    {"target.crash-loop", AT_TARGET, 85, AT_TIMES, SEEN3(RST, RESET, CLOSED),
      {IS(SOMETIMES), LIKES(SENT_RST), NOT(PROXY)}},
-    {"target.crash-loop",
-     AT_TARGET,
-     60,
-     true,
-     SEEN1(RST),
+    {"target.crash-loop", AT_TARGET, 60, AT_TIMES, SEEN1(RST),
      {ISNT(SOMETIMES), IS(REACHED), IS(SENT_RST), NOT(LISTENS), NOT(PROXY)}},
-    {"mesh.proxy-down", ANYWHERE, 85, false, SEEN3(RST, RESET, CLOSED), {IS(PROXY)}},
+    {"mesh.proxy-down", ANYWHERE, 85, STEADY, SEEN3(RST, RESET, CLOSED), {IS(PROXY)}},
 
     /* ---- the target: it listens ---- */
-    {"target.queue-full", AT_TARGET, 92, false, SEEN2(SYN_LOST, MUTE), {IS(QUEUE_FULL)}},
-    {"target.hung",
-     AT_TARGET,
-     80,
-     false,
-     SEEN1(MUTE),
-     {OUGHTNT(OWN_OK), LIKES(QUEUED), NOT(QUEUE_FULL)}},
-    {"target.overloaded", AT_TARGET, 80, false, SEEN2(SLOW, STALLED), {OUGHTNT(OWN_OK)}},
-    {"target.unhealthy",
-     AT_TARGET,
-     75,
-     false,
-     {FACT_STATUS_5XX, FACT_NOT_SERVING, FACT_GARBLED, FACT_CLOSED, FACT_RESET},
+    {"target.queue-full", AT_TARGET, 92, STEADY, SEEN2(SYN_LOST, MUTE), {IS(QUEUE_FULL)}},
+    {"target.hung", AT_TARGET, 80, STEADY, SEEN1(MUTE), {OUGHTNT(OWN_OK), LIKES(QUEUED), NOT(QUEUE_FULL)}},
+    {"target.overloaded", AT_TARGET, 80, STEADY, SEEN2(SLOW, STALLED), {OUGHTNT(OWN_OK)}},
+    {"target.unhealthy", AT_TARGET, 75, STEADY, SEEN5(STATUS_5XX, NOT_SERVING, GARBLED, CLOSED, RESET),
      {OUGHTNT(OWN_OK), NOT(PROXY), DISLIKES(DEPENDS), DISLIKES(YOUNG), DISLIKES(PROXY_SAYS)}},
-    {"target.unhealthy", AT_TARGET, 40, false, SEEN2(RESET, CLOSED), {IS(SENT_RST), NOT(PROXY)}},
-    {"http.dependency",
-     AT_TARGET,
-     80,
-     false,
-     SEEN2(STATUS_5XX, NOT_SERVING),
+    {"target.unhealthy", AT_TARGET, 40, STEADY, SEEN2(RESET, CLOSED), {IS(SENT_RST), NOT(PROXY)}},
+    {"http.dependency", AT_TARGET, 80, STEADY, SEEN2(STATUS_5XX, NOT_SERVING),
      {IS(DEPENDS), OUGHTNT(OWN_OK), NOT(PROXY)}},
-    {"http.status", ANYWHERE, 70, false, SEEN2(STATUS_5XX, STATUS_OTHER), {IS(OWN_OK), NOT(PROXY)}},
-    {"http.status", ANYWHERE, 40, false, SEEN1(STATUS_OTHER), {NOT(OWN_OK)}},
-    {"http.path", ANYWHERE, 88, false, SEEN1(STATUS_404), {{0}}},
-    {"http.auth", ANYWHERE, 88, false, SEEN1(STATUS_AUTH), {{0}}},
-    {"http.content", ANYWHERE, 80, false, SEEN1(CONTENT), {{0}}},
-    {"http.proxy", ANYWHERE, 88, false, SEEN1(STATUS_5XX), {IS(PROXY)}},
-    {"http.proxy",
-     ANYWHERE,
-     60,
-     false,
-     SEEN1(STATUS_5XX),
-     {IS(PROXY_SAYS), NOT(PROXY), DISLIKES(DEPENDS)}},
+    {"http.status", ANYWHERE, 70, STEADY, SEEN2(STATUS_5XX, STATUS_OTHER), {IS(OWN_OK), NOT(PROXY)}},
+    {"http.status", ANYWHERE, 40, STEADY, SEEN1(STATUS_OTHER), {NOT(OWN_OK)}},
+    {"http.path", ANYWHERE, 88, STEADY, SEEN1(STATUS_404), ALWAYS},
+    {"http.auth", ANYWHERE, 88, STEADY, SEEN1(STATUS_AUTH), ALWAYS},
+    {"http.content", ANYWHERE, 80, STEADY, SEEN1(CONTENT), ALWAYS},
+    {"http.proxy", ANYWHERE, 88, STEADY, SEEN1(STATUS_5XX), {IS(PROXY)}},
+    {"http.proxy", ANYWHERE, 60, STEADY, SEEN1(STATUS_5XX), {IS(PROXY_SAYS), NOT(PROXY), DISLIKES(DEPENDS)}},
 
     /* ---- TLS ---- */
-    {"tls.expired", AT_TARGET, 92, false, SEEN1(TLS_EXPIRED), {{0}}},
-    {"tls.not-yet-valid", AT_TARGET, 92, false, SEEN1(TLS_NOT_YET), {{0}}},
-    {"tls.name", AT_TARGET | S(NAME), 92, false, SEEN1(TLS_NAME), {{0}}},
-    {"tls.untrusted", ANYWHERE, 92, false, SEEN1(TLS_UNTRUSTED), {{0}}},
-    {"tls.client-cert", ANYWHERE, 92, false, SEEN1(TLS_CLIENT), {{0}}},
-    {"tls.plain", ANYWHERE, 92, false, SEEN1(TLS_PLAIN), {{0}}},
-    {"tls.expected", ANYWHERE, 92, false, SEEN1(TLS_WANTED), {{0}}},
-    {"tls.handshake", ANYWHERE, 70, false, SEEN1(TLS_ERROR), {{0}}},
+    {"tls.expired", AT_TARGET, 92, STEADY, SEEN1(TLS_EXPIRED), ALWAYS},
+    {"tls.not-yet-valid", AT_TARGET, 92, STEADY, SEEN1(TLS_NOT_YET), ALWAYS},
+    {"tls.name", AT_TARGET | S(NAME), 92, STEADY, SEEN1(TLS_NAME), ALWAYS},
+    {"tls.untrusted", ANYWHERE, 92, STEADY, SEEN1(TLS_UNTRUSTED), ALWAYS},
+    {"tls.client-cert", ANYWHERE, 92, STEADY, SEEN1(TLS_CLIENT), ALWAYS},
+    {"tls.plain", ANYWHERE, 92, STEADY, SEEN1(TLS_PLAIN), ALWAYS},
+    {"tls.expected", ANYWHERE, 92, STEADY, SEEN1(TLS_WANTED), ALWAYS},
+    {"tls.handshake", ANYWHERE, 70, STEADY, SEEN1(TLS_ERROR), ALWAYS},
 
     /* ---- under deny ---- */
-    {"network.leak", S(PAIR) | S(ROW) | S(CHECK), 95, true, SEEN1(LEAK), {{0}}},
+    {"network.leak", S(PAIR) | S(ROW) | S(CHECK), 95, AT_TIMES, SEEN1(LEAK), ALWAYS},
 };
+/* clang-format on */
 
 const size_t rule_count = ARRAY_SIZE(rules);
 

@@ -121,6 +121,10 @@ const char *symptoms_text(const struct symptoms *symptoms, enum text_kind kind, 
 /* What each symptom is, by itself; then what else is known of it (symptom_facts.c). */
 void symptoms_see(struct symptoms *symptoms);
 void symptoms_find_facts(struct symptoms *symptoms);
+/* Of a name that does not resolve (symptom_names.c): what it is, with all answers at hand; and what
+ * else is known of it. */
+enum fact symptoms_name_trouble(const struct symptoms *symptoms, const struct symptom *symptom);
+void symptoms_find_name_facts(struct symptoms *symptoms, struct symptom *symptom);
 /* What a task heard of a name: `*ret_count` rows. */
 const struct answer_row *const *symptoms_heard(const struct symptoms *symptoms, uint32_t source,
                                                const char *name, size_t *ret_count);
