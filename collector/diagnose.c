@@ -18,7 +18,6 @@
 
 /* A cause in a scope. */
 struct candidate {
-    uint64_t key; /* the scope's, and the rule's */
     uint64_t scope_key;
     const struct rule *rule;
     enum scope_kind kind;
@@ -26,7 +25,6 @@ struct candidate {
     double sum;            /* scores of its members that nothing explains yet */
     uint32_t open;         /* how many these are */
     uint32_t first, count; /* its members */
-    UT_hash_handle hh;
 };
 
 struct solver {
@@ -113,7 +111,9 @@ void diagnosis_add_evidence(struct diagnoses *diagnoses, struct diagnosis *diagn
 /* ---- candidates ---- */
 
 struct candidate_key {
-    uint64_t key;
+    struct {
+        uint64_t scope, rule; /* and the layer that speaks against it */
+    } key;
     uint32_t candidate;
     UT_hash_handle hh;
 };
@@ -144,26 +144,29 @@ static size_t keys_of(enum scope_kind kind, const struct symptom *symptom, size_
     return 1;
 }
 
+/* Attempts that fail in different layers are judged apart: what resolves is no proof that it also
+ * connects. Where things pass now and then, all that counts is whether they pass. */
 static uint32_t find_candidate(struct solver *solver, const struct rule *rule, enum scope_kind kind,
-                               uint64_t scope_key, enum layer layer)
+                               uint64_t scope_key, enum layer of_symptom)
 {
-    uint64_t key = scope_key ^ ((uint64_t)(rule - rules) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    enum layer layer = rule->is_intermittent ? LAYER_CHECK : of_symptom;
     struct candidate_key *found;
+    struct candidate_key wanted = {
+        .key = {scope_key, (uint64_t)(uintptr_t)rule * LAYER_COUNT + layer}};
 
-    HASH_FIND(hh, solver->by_key, &key, sizeof(key), found);
+    HASH_FIND(hh, solver->by_key, &wanted.key, sizeof(wanted.key), found);
     if (found)
         return found->candidate;
     mem_grow(&solver->candidates, solver->candidate_count, &solver->candidate_capacity,
              sizeof(*solver->candidates));
     solver->candidates[solver->candidate_count] = (struct candidate){
-        .key = key,
         .scope_key = scope_key,
         .rule = rule,
         .kind = kind,
         .share = share_of(solver, rule, scope_key, kind, layer),
     };
     found = mem_alloc(sizeof(*found));
-    found->key = key;
+    found->key = wanted.key;
     found->candidate = (uint32_t)solver->candidate_count++;
     HASH_ADD(hh, solver->by_key, key, sizeof(found->key), found);
     return found->candidate;
