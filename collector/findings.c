@@ -190,6 +190,21 @@ static bool find_difference(const struct symptoms *symptoms, const struct heard 
     return is_by_zone;
 }
 
+/* What stands before others' names (load balancers, services without agents) may answer as it
+ * likes. */
+static bool leads_to_tasks(const struct symptoms *symptoms, const struct heard *heard)
+{
+    size_t service = symptoms->input->fleet->columns[heard->column].service;
+
+    for (size_t i = 0; i < heard->first->count; i++) {
+        struct owner owner =
+            ownership_find(symptoms->input->ownership, service, heard->first->records[i]);
+        if (owner.kind == OWNER_TASK && strcmp(owner.agent->service, heard->service->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void find_differences(const struct symptoms *symptoms, struct diagnoses *diagnoses,
                              const struct heard *heard)
 {
@@ -199,7 +214,7 @@ static void find_differences(const struct symptoms *symptoms, struct diagnoses *
     struct finding finding;
     CLEANUP_BUF struct buf text = BUF_INIT(1024);
 
-    if (!heard->differs || heard->first->count > ANSWERS_CAP)
+    if (!heard->differs || heard->first->count >= ANSWERS_CAP || !leads_to_tasks(symptoms, heard))
         return;
     is_by_zone = find_difference(symptoms, heard, pair);
     if (!pair[1])
