@@ -225,40 +225,38 @@ static void list_runs(struct api *api, const struct httpd_request *request,
         buf_puts(&response->body, "null}");
 }
 
-static void show_run(struct api *api, const struct httpd_request *request,
-                     const struct captures *captures, struct httpd_response *response)
+typedef void (*view_fn)(const struct runs *runs, const struct store_run *record, struct buf *out);
+
+static void show(struct api *api, const struct captures *captures, struct httpd_response *response,
+                 view_fn view)
 {
     struct store_run record;
 
-    (void)request;
     if (!find_run(api, captures->items[0], response, &record))
         return;
-    view_run_detail(api->runs, &record, &response->body);
+    view(api->runs, &record, &response->body);
     store_run_deinit(&record);
+}
+
+static void show_run(struct api *api, const struct httpd_request *request,
+                     const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    show(api, captures, response, view_run_detail);
 }
 
 static void show_matrix(struct api *api, const struct httpd_request *request,
                         const struct captures *captures, struct httpd_response *response)
 {
-    struct store_run record;
-
     (void)request;
-    if (!find_run(api, captures->items[0], response, &record))
-        return;
-    view_matrix(api->runs, &record, &response->body);
-    store_run_deinit(&record);
+    show(api, captures, response, view_matrix);
 }
 
 static void show_diagnoses(struct api *api, const struct httpd_request *request,
                            const struct captures *captures, struct httpd_response *response)
 {
-    struct store_run record;
-
     (void)request;
-    if (!find_run(api, captures->items[0], response, &record))
-        return;
-    view_diagnoses(api->runs, &record, &response->body);
-    store_run_deinit(&record);
+    show(api, captures, response, view_diagnoses);
 }
 
 static void show_pair(struct api *api, const struct httpd_request *request,
