@@ -332,8 +332,10 @@ static int by_number(const void *a, const void *b)
 
 static uint32_t median(struct picture *picture)
 {
+    if (!picture->time_count)
+        return 0;
     qsort(picture->connect_us, picture->time_count, sizeof(*picture->connect_us), by_number);
-    return picture->time_count ? picture->connect_us[picture->time_count / 2] : 0;
+    return picture->connect_us[picture->time_count / 2];
 }
 
 static void put_times(struct buf *out, size_t *count, struct picture *then, struct picture *now)
