@@ -49,12 +49,14 @@ static void test_hello(void **state)
                   .resolvers = resolvers,
                   .resolver_count = 1,
                   .checks = checks,
-                  .check_count = 2},
+                  .check_count = 2,
+                  .age_s = 90},
     };
     CLEANUP_MESSAGE struct proto_message out;
 
     (void)state;
     round_trip(&in, &out);
+    assert_int_equal(out.hello.age_s, 90);
     assert_string_equal(out.hello.cluster, "prod");
     assert_string_equal(out.hello.revision, "web:7");
     assert_string_equal(out.hello.auth, "");
@@ -75,6 +77,7 @@ static void test_assignment(void **state)
          .port = 8080,
          .timeout_ms = 2000,
          .is_sibling = true,
+         .is_patient = true,
          .path = "/h\"ealth",
          .status = "200-299"},
         {.id = 65535,
@@ -103,6 +106,8 @@ static void test_assignment(void **state)
     assert_int_equal(out.assignment.target_count, 2);
     assert_string_equal(out.assignment.targets[0].path, "/h\"ealth");
     assert_true(out.assignment.targets[0].is_sibling);
+    assert_true(out.assignment.targets[0].is_patient);
+    assert_false(out.assignment.targets[1].is_patient);
     assert_int_equal(out.assignment.targets[0].name_count, 2);
     assert_string_equal(out.assignment.targets[1].record, "SRV");
     assert_false(out.assignment.targets[1].is_sibling);
