@@ -251,7 +251,6 @@ const struct cause causes[] = {
      "Update the agent of {S}, or allow the check (--checks)"},
     {"probe.local-error", STAGE_PROBE, "the agent of {from} could not try: {detail}",
      "Look at the limits of the task of {S}: open files, ports, memory"},
-    {"probe.unconfirmed", STAGE_PROBE, "what failed could not be tried again", "Run again"},
 
     {"unknown", STAGE_NETWORK,
      "{from} does not get through to {to}: {observed}. The evidence fits no cause that is known",

@@ -61,7 +61,6 @@ struct diagnose_input {
     const struct ownership *ownership;
     const struct owner_agent *agents; /* as the ownership was built from */
     size_t agent_count;
-    bool is_incomplete;
 };
 
 enum diagnosis_severity {
