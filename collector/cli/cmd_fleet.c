@@ -1,4 +1,5 @@
-/* canreach fleet check: validates a fleet file, without a collector. */
+/* canreach fleet: check validates a fleet file, import writes one (cmd_import.c); neither needs a
+ * collector. */
 #include "collector/cli/command.h"
 #include "collector/cli/print.h"
 #include "collector/fleet.h"
@@ -37,17 +38,29 @@ static int check(const char *path, bool wants_json)
     return EXIT_PASS;
 }
 
-int cmd_fleet(int argc, char **argv)
+static int cmd_check(int argc, char **argv)
 {
     static const struct option_spec specs[] = {COMMON_OPTIONS};
     struct common_settings settings = {0};
     struct options_list words = {0};
     int status = command_parse("fleet", specs, ARRAY_SIZE(specs), &settings, argc, argv, &words, 2);
 
-    if (status < 0 && (words.count != 2 || strcmp(words.items[0], "check") != 0))
+    if (status < 0 && words.count != 2)
         status = command_error("fleet", EXIT_USAGE, "expected 'check FILE'");
     if (status < 0)
         status = check(words.items[1], command_wants_json(&settings));
     options_list_deinit(&words);
     return status;
+}
+
+int cmd_fleet(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "import") == 0)
+            return cmd_import(argc, argv);
+        if (strcmp(argv[i], "check") == 0 || strcmp(argv[i], "--help") == 0)
+            return cmd_check(argc, argv);
+    }
+    return command_error("fleet", EXIT_USAGE,
+                         "expected 'check FILE', or 'import --cluster NAME...'");
 }

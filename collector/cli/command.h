@@ -66,6 +66,7 @@ int command_get(const char *name, const struct common_settings *settings, const 
 
 int cmd_agents(int argc, char **argv);
 int cmd_fleet(int argc, char **argv);
+int cmd_import(int argc, char **argv); /* of cmd_fleet */
 int cmd_help(int argc, char **argv);
 int cmd_matrix(int argc, char **argv);
 int cmd_run(int argc, char **argv);

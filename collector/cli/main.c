@@ -17,7 +17,8 @@ const struct command commands[] = {
     {"agents", "", "the agents that the collector knows", cmd_agents},
     {"services", "", "the services of the fleet", cmd_services},
     {"runs", "", "earlier runs and their verdicts", cmd_runs},
-    {"fleet", "check FILE", "validate a fleet file", cmd_fleet},
+    {"fleet", "check FILE | import --cluster NAME", "validate a fleet file; write one from ECS",
+     cmd_fleet},
     {"help", "[COMMAND]", "explain a command", cmd_help},
     {"version", "", "print the version", cmd_version},
 };
