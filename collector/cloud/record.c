@@ -41,6 +41,14 @@ bool record_has_text(const struct record_list *list, const char *text)
     return false;
 }
 
+const struct record_type *record_nested(const struct record_type *type, const char *key)
+{
+    for (size_t i = 0; i < type->field_count; i++)
+        if (strcmp(type->fields[i].key, key) == 0)
+            return type->fields[i].type;
+    return NULL;
+}
+
 /* ---- reading ---- */
 
 /* Seconds since the epoch (JSON 1.1), or a text (XML, and our own). */

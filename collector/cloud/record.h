@@ -55,6 +55,9 @@ void record_write_list(const struct record_type *type, const struct record_list 
 void record_read_list(struct arena *arena, const struct record_type *type, struct record_list *list,
                       const struct tree *items, enum record_form form);
 
+/* The type of a list in a record. */
+const struct record_type *record_nested(const struct record_type *type, const char *key);
+
 /* A zeroed item at the end. */
 void *record_add(struct arena *arena, struct record_list *list, size_t size);
 void record_add_text(struct arena *arena, struct record_list *list, const char *text);

@@ -1,0 +1,78 @@
+/* gather_internal: what the parts of gather share: gather.c (stages, deadline), gather_ecs.c,
+ * gather_names.c (Cloud Map, Route 53) and gather_network.c (EC2, load balancers). */
+#ifndef COLLECTOR_CLOUD_GATHER_INTERNAL_H
+#define COLLECTOR_CLOUD_GATHER_INTERNAL_H
+
+#include "collector/cloud/gather.h"
+
+struct ask;
+typedef void (*gather_page_fn)(struct gather *gather, struct ask *ask, const struct tree *root);
+
+/* A call that is under way. */
+struct ask {
+    struct ask *next;
+    struct gather *gather;
+    enum aws_operation_id operation;
+    struct aws_call *call;
+    gather_page_fn on_page;
+    const char *of; /* the cluster, registry, ...; of the estate's arena */
+};
+
+/* first: what the clusters and the registry have; then the network of their VPCs, and the load
+ * balancers'; then what only these have shown to be wanted. */
+enum gather_stage { STAGE_FLEET, STAGE_NETWORK, STAGE_REST, STAGE_OVER };
+
+struct gather {
+    struct aws *aws;
+    struct loop *loop;
+    struct estate *estate;
+    const struct estate *former;
+    bool is_fleet_only;
+    struct record_list clusters, vpcs; /* texts */
+    int64_t deadline_ms;
+
+    enum gather_stage stage;
+    struct ask *asks;
+    size_t stopped; /* tasks that were asked for, of all clusters */
+    struct loop_timer deadline;
+    struct loop_deferred kick;
+    gather_fn fn;
+    void *ctx;
+};
+
+/* ---- gather.c ---- */
+
+/* Takes over the parameters; `of` is copied. Without `fn` the items go into their part as they are.
+ */
+void gather_ask(struct gather *gather, enum aws_operation_id operation, struct aws_params *params,
+                const char *of, gather_page_fn fn);
+void gather_ask_plainly(struct gather *gather, enum aws_operation_id operation, gather_page_fn fn);
+void gather_ask_by(struct gather *gather, enum aws_operation_id operation, const char *parameter,
+                   const char *value, gather_page_fn fn);
+void gather_note_missing(struct gather *gather, enum aws_operation_id operation, const char *of,
+                         const char *code, const char *text, bool is_permission);
+/* Reads the items of a page into a part; the first new one. */
+void *gather_read_items(struct gather *gather, enum estate_part part, const struct tree *items);
+/* The former estate's network is taken over. */
+bool gather_is_network_fresh(const struct gather *gather);
+size_t gather_count(const struct gather *gather, enum estate_part part);
+
+/* ---- the parts, by stage ---- */
+
+void gather_ecs(struct gather *gather);
+void gather_registries(struct gather *gather);
+void gather_zones(struct gather *gather);
+void gather_instances(struct gather *gather);
+void gather_target_groups(struct gather *gather);
+void gather_target_health(struct gather *gather);
+void gather_keep_used_target_groups(struct gather *gather);
+/* The VPCs of our services' subnets, into gather->vpcs. */
+void gather_find_vpcs(struct gather *gather);
+void gather_subnets(struct gather *gather);
+void gather_network(struct gather *gather);
+void gather_network_rest(struct gather *gather);
+/* What no service of ours has to do with goes. */
+void gather_prune_ecs(struct gather *gather);
+void gather_prune_names(struct gather *gather);
+
+#endif
