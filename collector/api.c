@@ -288,6 +288,27 @@ static void show_services(struct api *api, const struct httpd_request *request,
     view_services(api->runs, &response->body);
 }
 
+static void show_service(struct api *api, const struct httpd_request *request,
+                         const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    if (view_service(api->runs, captures->items[0], &response->body) < 0)
+        not_found(response, "the fleet has no such service");
+}
+
+static void show_estate(struct api *api, const struct httpd_request *request,
+                        const struct captures *captures, struct httpd_response *response)
+{
+    struct store_run record;
+
+    (void)request;
+    if (!find_run(api, captures->items[0], response, &record))
+        return;
+    if (view_estate(api->runs, &record, &response->body) < 0)
+        not_found(response, "the cloud was not asked for this run, or has not answered yet");
+    store_run_deinit(&record);
+}
+
 static void healthz(struct api *api, const struct httpd_request *request,
                     const struct captures *captures, struct httpd_response *response)
 {
@@ -335,8 +356,10 @@ static const struct route {
     {"GET", "/api/v1/runs/*/matrix", show_matrix},
     {"GET", "/api/v1/runs/*/pairs/*/*", show_pair},
     {"GET", "/api/v1/runs/*/diagnoses", show_diagnoses},
+    {"GET", "/api/v1/runs/*/cloud", show_estate},
     {"GET", "/api/v1/agents", show_agents},
     {"GET", "/api/v1/services", show_services},
+    {"GET", "/api/v1/services/*", show_service},
 };
 
 static bool matches(const char *pattern, const char *path, struct captures *captures)

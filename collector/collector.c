@@ -1,6 +1,9 @@
 #include "collector/collector.h"
 
 #include "collector/api.h"
+#include "collector/cloud.h"
+#include "collector/estate_store.h"
+#include "collector/fleet_merge.h"
 #include "collector/httpd.h"
 #include "collector/hub.h"
 #include "collector/registry.h"
@@ -33,6 +36,9 @@ struct collector {
     struct hub *hub;
     struct httpd *httpd;
     struct api api;
+    struct cloud *cloud; /* NULL: the fleet file names no clusters */
+    struct fleet *fleet; /* the current one: a reference */
+    struct buf written;  /* the fleet file, as it was read */
 
     struct pending *pending;
     size_t pending_count;
@@ -158,10 +164,91 @@ static void tick_runs(void *ctx)
     give_all_work(collector);
 }
 
+/* ---- the cloud ---- */
+
+static void want_estate(struct collector *collector, struct run *run)
+{
+    if (collector->cloud && cloud_want(collector->cloud, run->record.id))
+        run->cloud_us = clock_mono_us() + (CLOUD_DEADLINE_MS + 1000) * 1000ULL;
+}
+
 static void on_run_started(void *ctx, struct run *run)
 {
-    (void)run;
+    want_estate(ctx, run);
     tick_runs(ctx);
+}
+
+static void on_estate(void *ctx, const struct estate *estate, const int64_t *runs, size_t count)
+{
+    struct collector *collector = ctx;
+
+    commit(collector);
+    for (size_t i = 0; i < count; i++) {
+        if (estate_store_put(collector->store, runs[i], estate) < 0)
+            log_error("estate-not-stored", "run=%lld error=%s", (long long)runs[i],
+                      LOG_QUOTE(store_problem(collector->store)));
+        runs_cloud_told(&collector->runs, runs[i]);
+    }
+    loop_defer(collector->loop, &collector->turn_end);
+}
+
+/* The services of the clusters have changed: the next run has them. */
+static void on_fleet(void *ctx, const char *text, size_t length)
+{
+    struct collector *collector = ctx;
+    struct fleet_messages messages = {0};
+    CLEANUP_BUF struct buf merged = BUF_INIT(FLEET_BYTES_MAX);
+    struct fleet *fleet = NULL;
+    struct error err = {""};
+    int64_t id = -1;
+
+    if (fleet_merge(buf_text(&collector->written), collector->written.length, text, length, &merged,
+                    &err) == 0)
+        fleet = fleet_parse("source: ecs", buf_text(&merged), merged.length, &messages);
+    commit(collector);
+    if (fleet)
+        id = store_put_fleet(collector->store, buf_text(&merged), merged.length);
+    if (!fleet || id < 0) {
+        log_error("fleet-not-followed", "error=%s",
+                  LOG_QUOTE(*err.text ? err.text
+                            : fleet   ? store_problem(collector->store)
+                                      : buf_text(&messages.text)));
+        fleet_unref(fleet);
+    } else {
+        log_info("fleet-changed", "services=%zu columns=%zu", fleet->service_count,
+                 fleet->column_count);
+        fleet_unref(collector->fleet);
+        collector->fleet = collector->runs.fleet = fleet;
+        collector->runs.fleet_id = id;
+    }
+    fleet_messages_deinit(&messages);
+}
+
+static int start_cloud(struct collector *collector, struct fleet *fleet, struct error *err)
+{
+    struct cloud_settings settings = {
+        .fleet = fleet->name,
+        .clusters = fleet->clusters,
+        .cluster_count = fleet->cluster_count,
+        .region = fleet->region,
+        .is_followed = fleet->is_followed,
+    };
+    struct cloud_events events = {collector, on_fleet, on_estate};
+    struct estate *former;
+
+    if (!fleet->cluster_count)
+        return 0;
+    collector->cloud = cloud_new(collector->loop, &settings, &events, err);
+    if (!collector->cloud)
+        return -EINVAL;
+    collector->runs.fleet_problem = cloud_problem(collector->cloud);
+    former =
+        estate_store_get(collector->store, store_last_estate(collector->store), ESTATE_DEFINITIONS);
+    if (former)
+        cloud_remember(collector->cloud, former);
+    for (size_t i = 0; i < collector->runs.open_count; i++)
+        want_estate(collector, collector->runs.open[i]);
+    return 0;
 }
 
 /* ---- messages ---- */
@@ -463,7 +550,10 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
     collector->api = (struct api){&collector->runs, on_run_started, collector};
-    if (start_runs(collector, fleet, settings, err) < 0)
+    collector->fleet = fleet_ref(fleet);
+    collector->written = BUF_INIT(FLEET_BYTES_MAX);
+    buf_append(&collector->written, settings->fleet_text, settings->fleet_length);
+    if (start_runs(collector, fleet, settings, err) < 0 || start_cloud(collector, fleet, err) < 0)
         return collector_free(collector);
     collector->hub = hub_new(loop, settings->listen_agents, &events, err);
     if (!collector->hub)
@@ -483,10 +573,13 @@ struct collector *collector_free(struct collector *collector)
     commit(collector);
     collector->httpd = httpd_free(collector->httpd);
     collector->hub = hub_free(collector->hub);
+    collector->cloud = cloud_free(collector->cloud);
     loop_undefer(collector->loop, &collector->turn_end);
     loop_timer_stop(collector->loop, &collector->housekeeping);
     loop_timer_stop(collector->loop, &collector->deadline);
     runs_deinit(&collector->runs);
+    fleet_unref(collector->fleet);
+    buf_deinit(&collector->written);
     registry_deinit(&collector->registry);
     buf_deinit(&collector->scratch);
     mem_free(collector->pending);

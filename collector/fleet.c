@@ -136,6 +136,13 @@ void fleet_to_json(const struct fleet *fleet, struct buf *out)
 {
     buf_puts(out, "{\"schema\":1,\"fleet\":");
     buf_put_json(out, fleet->name);
+    if (fleet->is_followed)
+        buf_puts(out, ",\"source\":\"ecs\"");
+    if (fleet->cluster_count) {
+        buf_puts(out, ",\"clusters\":");
+        buf_put_json_list(out, fleet->clusters, fleet->cluster_count);
+    }
+    put_given(out, "region", fleet->region);
     buf_puts(out, ",\"services\":[");
     for (size_t i = 0; i < fleet->service_count; i++) {
         buf_puts(out, i ? "," : "");

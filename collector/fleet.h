@@ -20,6 +20,7 @@
 #define FLEET_ERRORS_MAX   20 /* reported at once */
 #define FLEET_TASKS_MAX    100000
 #define FLEET_THROUGH_MAX  8
+#define FLEET_CLUSTERS_MAX 16
 #define FLEET_MYSQL_PORT   3306
 
 enum expectation { EXPECT_ALLOW, EXPECT_DENY, EXPECT_OBSERVE };
@@ -58,6 +59,10 @@ struct fleet_column {
 
 struct fleet {
     const char *name;
+    bool is_followed;      /* source: ecs - services come out of the clusters, too */
+    const char **clusters; /* ECS: what the cloud says of the fleet is asked there */
+    size_t cluster_count;
+    const char *region; /* "": as AWS's own tools find it */
     struct fleet_service *services;
     size_t service_count;
     struct fleet_column *columns;

@@ -48,7 +48,7 @@ static bool find_service(struct parser *parser, const yaml_node_t *node, const c
     names = mem_array(fleet->service_count, sizeof(*names));
     for (size_t i = 0; i < fleet->service_count; i++)
         names[i] = fleet->services[i].name;
-    parser_fail(parser, node, "no service '%.60s' is defined%s", name,
+    parser_lack(parser, node, "no service '%.60s' is defined%s", name,
                 parser_suggest(name, names, fleet->service_count));
     mem_free(names);
     return false;
@@ -72,7 +72,7 @@ static bool find_check(struct parser *parser, const yaml_node_t *node, size_t ta
             *ret_check = i;
             return true;
         }
-    parser_fail(parser, node, "service '%s' has no check '%.60s'", service->name, check);
+    parser_lack(parser, node, "service '%s' has no check '%.60s'", service->name, check);
     return false;
 }
 
@@ -124,7 +124,7 @@ static void read_line(struct parser *parser, const yaml_node_t *node, char *line
             find_check(parser, node, rule.pair.target, check, &rule.pair.check)) {
             if (rule.pair.target != SIZE_MAX &&
                 parser->fleet->services[rule.pair.target].check_count == 0)
-                parser_fail(parser, node, "service '%s' has 'check: none': it cannot be reached",
+                parser_lack(parser, node, "service '%s' has 'check: none': it cannot be reached",
                             parser->fleet->services[rule.pair.target].name);
             else
                 add_rule(parser, node, rules, &rule);

@@ -147,6 +147,11 @@ static void add_check(struct parser *parser, const yaml_node_t *node, struct fle
     check->name = name;
     service->check_count++;
     parser_judge_settings(parser, settings);
+    /* A followed service's port comes from the cloud: what the file says of it is not all. */
+    if (!is_srv && !check->port && parser->fleet->is_followed) {
+        service->check_count--;
+        return;
+    }
     if (!is_srv && !check->port)
         parser_fail(parser, node, "service '%s' has no port: give 'port', or 'record: SRV'",
                     service->name);
@@ -247,6 +252,10 @@ static void default_name(struct parser *parser, const yaml_node_t *node,
 
     if (service->check_count == 0)
         return;
+    if (!namespace && parser->fleet->is_followed) {
+        service->check_count = 0;
+        return;
+    }
     if (!namespace) {
         parser_fail(parser, node,
                     "service '%s' has no discovery name: give 'names', or a 'namespace'",
@@ -302,15 +311,18 @@ static void on_service(struct parser *parser, const char *key, const yaml_node_t
 /* ---- the whole ---- */
 
 struct sections {
-    const yaml_node_t *fleet, *namespace, *defaults, *services, *expect;
+    const yaml_node_t *fleet, *source, *clusters, *region, *namespace, *defaults, *services,
+        *expect;
 };
 
 static void on_section(struct parser *parser, const char *key, const yaml_node_t *key_node,
                        const yaml_node_t *value, void *ctx)
 {
-    static const char *const known[] = {"fleet", "namespace", "defaults", "services", "expect"};
+    static const char *const known[] = {"fleet",     "source",   "clusters", "region",
+                                        "namespace", "defaults", "services", "expect"};
     struct sections *sections = ctx;
-    const yaml_node_t **places[] = {&sections->fleet, &sections->namespace, &sections->defaults,
+    const yaml_node_t **places[] = {&sections->fleet,    &sections->source,    &sections->clusters,
+                                    &sections->region,   &sections->namespace, &sections->defaults,
                                     &sections->services, &sections->expect};
 
     for (size_t i = 0; i < ARRAY_SIZE(known); i++)
@@ -371,15 +383,17 @@ static void read_services(struct parser *parser, const struct sections *sections
             parser_fail(parser, sections->namespace, "'%.60s' is not a domain name",
                         services.namespace);
     }
+    if (!sections->services && parser->fleet->is_followed)
+        return;
     if (!sections->services) {
-        parser_fail(parser, root, "no 'services': a fleet needs at least one");
+        parser_fail(parser, root, "no 'services': a fleet needs at least one, or 'source: ecs'");
         return;
     }
     if (!parser_is_mapping(parser, sections->services, "services"))
         return;
     count = (size_t)(sections->services->data.mapping.pairs.top -
                      sections->services->data.mapping.pairs.start);
-    if (count == 0 || count > FLEET_SERVICES_MAX) {
+    if ((count == 0 && !parser->fleet->is_followed) || count > FLEET_SERVICES_MAX) {
         parser_fail(parser, sections->services, "services has %zu entries; expected 1 to %d", count,
                     FLEET_SERVICES_MAX);
         return;
@@ -389,6 +403,62 @@ static void read_services(struct parser *parser, const struct sections *sections
     parser_each_key(parser, sections->services, on_service, &services);
     check_through(parser, sections->services);
     collect_columns(parser->fleet);
+}
+
+static void read_clusters(struct parser *parser, const yaml_node_t *node)
+{
+    struct fleet *fleet = parser->fleet;
+    size_t count = 0;
+
+    if (node->type == YAML_SEQUENCE_NODE)
+        count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (count == 0 || count > FLEET_CLUSTERS_MAX) {
+        parser_fail(parser, node,
+                    "clusters: expected a list of 1 to %d ECS clusters (names or ARNs)",
+                    FLEET_CLUSTERS_MAX);
+        return;
+    }
+    fleet->clusters = arena_alloc(&fleet->arena, count, sizeof(*fleet->clusters));
+    for (size_t i = 0; i < count; i++) {
+        const yaml_node_t *item = parser_node(parser, node->data.sequence.items.start[i]);
+        const char *text = parser_scalar(parser, item, "a cluster");
+        if (text && (!*text || strlen(text) > PROTO_NAME_MAX))
+            parser_fail(parser, item, "a cluster's name has 1 to %d bytes", PROTO_NAME_MAX);
+        else if (text)
+            fleet->clusters[fleet->cluster_count++] = parser_keep(parser, text);
+    }
+}
+
+/* Where services come from, and where the cloud is asked. */
+static void read_source(struct parser *parser, const struct sections *sections)
+{
+    static const char *const sources[] = {"file", "ecs"};
+    static const char *const usual[] = {"default"};
+    struct fleet *fleet = parser->fleet;
+    const char *text;
+
+    fleet->region = "";
+    if (sections->source) {
+        text = parser_one_of(parser, sections->source, "source", sources, ARRAY_SIZE(sources));
+        fleet->is_followed = text && strcmp(text, "ecs") == 0;
+    }
+    if (sections->region) {
+        text = parser_scalar(parser, sections->region, "region");
+        if (text && (!*text || strlen(text) > 63 ||
+                     strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(text)))
+            parser_fail(parser, sections->region,
+                        "region is '%.60s'; expected one such as eu-west-1", text);
+        else if (text)
+            fleet->region = parser_keep(parser, text);
+    }
+    if (sections->clusters) {
+        read_clusters(parser, sections->clusters);
+    } else if (fleet->is_followed) {
+        fleet->clusters = arena_alloc(&fleet->arena, 1, sizeof(*fleet->clusters));
+        fleet->clusters[fleet->cluster_count++] = usual[0]; /* as ECS does */
+    }
+    if (sections->region && !fleet->cluster_count)
+        parser_warn(parser, sections->region, "'region' means nothing without 'clusters'");
 }
 
 static void read_root(struct parser *parser, const yaml_node_t *root)
@@ -405,6 +475,7 @@ static void read_root(struct parser *parser, const yaml_node_t *root)
         parser_fail(parser, sections.fleet, "the fleet's name has to have 1 to %d bytes",
                     PROTO_NAME_MAX);
     fleet->name = parser_keep(parser, name ? name : "fleet");
+    read_source(parser, &sections);
     read_services(parser, &sections, root);
     parser_read_expect(parser, sections.expect);
 }

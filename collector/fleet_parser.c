@@ -69,6 +69,15 @@ const char *parser_list_of(const char *const *words, size_t count)
 
 /* ---- nodes ---- */
 
+void parser_lack(struct parser *parser, const yaml_node_t *node, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(parser, node ? &node->start_mark : NULL, !parser->fleet->is_followed, format, args);
+    va_end(args);
+}
+
 const yaml_node_t *parser_node(struct parser *parser, int index)
 {
     return yaml_document_get_node(&parser->document, index);

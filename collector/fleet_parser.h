@@ -30,6 +30,11 @@ void parser_fail(struct parser *parser, const yaml_node_t *node, const char *for
 void parser_warn(struct parser *parser, const yaml_node_t *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Of what a service may lack, or of one that is not there: a failure, unless it may still come out
+ * of the cloud (source: ecs); then a warning. */
+void parser_lack(struct parser *parser, const yaml_node_t *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 const yaml_node_t *parser_node(struct parser *parser, int index);
 const char *parser_kind_of(const yaml_node_t *node); /* "a list", ... */
 /* The text of a scalar, or NULL with a message. */

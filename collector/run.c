@@ -474,6 +474,27 @@ static void open_gate(struct run *run, uint64_t now_us)
         run->gate_us = 0;
 }
 
+/* Where all is well there is nothing to explain. */
+static bool waits_for_cloud(struct run *run, uint64_t now_us)
+{
+    if (!run->cloud_us || !run->item_count)
+        return false;
+    if (now_us >= run->cloud_us) {
+        run->cloud_us = 0;
+        return false;
+    }
+    run->deadline_us = run->cloud_us;
+    return true;
+}
+
+void runs_cloud_told(struct runs *runs, int64_t id)
+{
+    struct run *run = runs_find(runs, id);
+
+    if (run)
+        run->cloud_us = 0;
+}
+
 /* True once it is judged. */
 static bool advance(struct runs *runs, struct run *run, uint64_t now_us)
 {
@@ -490,7 +511,8 @@ static bool advance(struct runs *runs, struct run *run, uint64_t now_us)
         run_end_round(runs, run, now_us);
         is_over = now_us >= run->deadline_us;
     }
-    if (run->record.state == RUN_SETTLING && (is_over || run_has_settled(run))) {
+    if (run->record.state == RUN_SETTLING && (is_over || run_has_settled(run)) &&
+        !waits_for_cloud(run, now_us)) {
         if (judge(runs, run) == 0)
             return true;
         run->deadline_us = now_us + 1000000; /* the store said no: again in a second */

@@ -154,11 +154,12 @@ struct run {
     struct answers answers;
 
     bool is_small;
-    unsigned round;           /* of confirmation; 0 before */
-    uint64_t gate_us;         /* no probe before: the watches are awaited; 0: open */
-    uint64_t deadline_us;     /* of the present state */
-    uint64_t limit_us;        /* of the whole */
-    int provisional;          /* enum verdict, once the sweep is over; -1 before */
+    unsigned round;       /* of confirmation; 0 before */
+    uint64_t gate_us;     /* no probe before: the watches are awaited; 0: open */
+    uint64_t deadline_us; /* of the present state */
+    uint64_t limit_us;    /* of the whole */
+    int provisional;      /* enum verdict, once the sweep is over; -1 before */
+    uint64_t cloud_us;    /* a run that fails waits till then for the cloud's view; 0: no more */
     int64_t names_per_second; /* that its slowest agent resolves */
     struct arena arena;
 };
@@ -185,7 +186,8 @@ struct runs {
     struct store *store;
     struct refusals refusals;
     struct registry *registry;
-    struct fleet *fleet; /* the current one; borrowed */
+    struct fleet *fleet;       /* the current one; borrowed */
+    const char *fleet_problem; /* why it has no services yet; "" else; borrowed */
     int64_t fleet_id;
     size_t sample;
     struct run *open[RUN_OPEN_MAX]; /* oldest first */
@@ -246,6 +248,9 @@ const struct ownership *run_ownership_get(const struct run_ownership *ownership)
 /* The agents that it was built from. */
 const struct owner_agent *run_ownership_agents(const struct run_ownership *ownership,
                                                size_t *ret_count);
+
+/* The cloud's view is stored, or will not come: a run that waits for it goes on. */
+void runs_cloud_told(struct runs *runs, int64_t id);
 
 const char *source_state_name(enum source_state state);
 const char *run_state_name(enum run_state state);

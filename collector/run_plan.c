@@ -209,6 +209,9 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
     int64_t limit_ms;
     int r;
 
+    if (!runs->fleet->service_count)
+        return error_set(err, -EAGAIN, "no service is known yet: %s",
+                         runs->fleet_problem ? runs->fleet_problem : "the fleet has none");
     if (runs->open_count == RUN_OPEN_MAX)
         return error_set(err, -EBUSY, "%d runs are open; wait for one to end", RUN_OPEN_MAX);
     run = mem_alloc(sizeof(*run));

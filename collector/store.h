@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_SCHEMA 4 /* PRAGMA user_version */
+#define STORE_SCHEMA 5 /* PRAGMA user_version */
 
 struct store;
 
@@ -133,6 +133,30 @@ typedef void (*store_assignment_fn)(void *ctx, const struct store_assignment *as
 int store_each_assignment(struct store *store, int64_t run, store_assignment_fn fn, void *ctx);
 /* One assignment, by its id: 0, or -ENOENT. `fn` is called once when there is one. */
 int store_get_assignment(struct store *store, int64_t id, store_assignment_fn fn, void *ctx);
+/* ---- what the cloud says of the fleet ---- */
+
+struct store_estate {
+    int64_t taken_ms, network_taken_ms; /* wall clock */
+    char region[64];
+};
+
+struct store_part {
+    const char *name, *json;
+    size_t length;
+};
+
+/* Of a run; its parts are stored once for all runs that have the same. 0 or a negative errno. */
+int store_put_estate(struct store *store, int64_t run, const struct store_estate *estate,
+                     const struct store_part *parts, size_t count);
+/* 0, or -ENOENT: the run has none. */
+int store_get_estate(struct store *store, int64_t run, struct store_estate *ret_estate);
+/* The last run that has one, or 0. */
+int64_t store_last_estate(struct store *store);
+typedef void (*store_part_fn)(void *ctx, const struct store_part *part);
+/* `name`: that part only; NULL: all. */
+int store_each_part(struct store *store, int64_t run, const char *name, store_part_fn fn,
+                    void *ctx);
+
 typedef void (*store_diagnosis_fn)(void *ctx, const char *json);
 int store_each_diagnosis(struct store *store, int64_t run, store_diagnosis_fn fn, void *ctx);
 /* The cell's JSON; freed by the caller with mem_free. NULL when there is none. */

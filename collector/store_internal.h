@@ -25,6 +25,13 @@ enum statement {
     PUT_DIAGNOSIS,
     LIST_DIAGNOSES,
     GET_CELL,
+    PUT_ESTATE,
+    GET_ESTATE,
+    LAST_ESTATE,
+    FIND_CONTENT,
+    PUT_CONTENT,
+    PUT_PART,
+    LIST_PARTS,
     GET_RUN,
     LAST_RUN,
     LIST_RUNS,
@@ -64,6 +71,8 @@ int store_each_row(struct store *store, sqlite3_stmt *statement, store_row_fn re
                    void *fn_and_ctx);
 const char *store_text_at(sqlite3_stmt *statement, int column); /* "" for NULL */
 int store_note_problem(struct store *store, int code);          /* the errno, negative */
+
+void store_sha256(const char *text, size_t length, char out[65]);
 
 /* A transaction of one's own; refused while reports wait for their commit. */
 int store_begin_own(struct store *store);

@@ -11,7 +11,7 @@
 
 /* ---- fleets ---- */
 
-static void sha256_hex(const char *text, size_t length, char out[65])
+void store_sha256(const char *text, size_t length, char out[65])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -28,7 +28,7 @@ int64_t store_put_fleet(struct store *store, const char *text, size_t length)
     int64_t id = -1;
     int r;
 
-    sha256_hex(text, length, sha256);
+    store_sha256(text, length, sha256);
     statement = store_bind(store, FIND_FLEET, "s", sha256);
     if (sqlite3_step(statement) == SQLITE_ROW)
         id = sqlite3_column_int64(statement, 0);

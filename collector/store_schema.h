@@ -134,6 +134,16 @@ static const char *const store_migrations[] = {
     "CREATE TABLE diagnosis ("
     " run INTEGER NOT NULL REFERENCES run, number INTEGER NOT NULL,"
     " json TEXT NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID;",
+
+    "CREATE TABLE estate ("
+    " run INTEGER PRIMARY KEY REFERENCES run, taken_ms INTEGER NOT NULL,"
+    " network_taken_ms INTEGER NOT NULL, region TEXT NOT NULL);"
+    /* Most parts are the same from run to run. */
+    "CREATE TABLE estate_content (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE,"
+    " json TEXT NOT NULL);"
+    "CREATE TABLE estate_part ("
+    " run INTEGER NOT NULL REFERENCES run, name TEXT NOT NULL,"
+    " content INTEGER NOT NULL REFERENCES estate_content, PRIMARY KEY (run, name)) WITHOUT ROWID;",
 };
 
 #endif

@@ -1,5 +1,6 @@
 #include "collector/view.h"
 
+#include "collector/estate_store.h"
 #include "collector/view_internal.h"
 #include "collector/words.h"
 
@@ -179,11 +180,14 @@ static void put_provisional(const struct run *run, struct buf *out)
         buf_puts(out, "null");
 }
 
-static void put_open_run(const struct run *run, const struct store_run *record, struct buf *out)
+static void put_open_run(const struct runs *runs, const struct store_run *record, struct buf *out)
 {
+    const struct run *run = runs_find(runs, record->id);
+
     buf_putc(out, '{');
     put_run_fields(run ? &run->record : record, out);
     put_provisional(run, out);
+    view_put_cloud(runs, record->id, out);
     buf_putc(out, '}');
 }
 
@@ -308,7 +312,7 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
     struct task_list unfinished = {.out = out};
 
     buf_puts(out, "{\"schema\":1,\"run\":");
-    put_open_run(run, record, out);
+    put_open_run(runs, record, out);
     buf_puts(out, ",\"cells\":[");
     if (run)
         put_open_cells(run, out);
@@ -325,7 +329,7 @@ void view_matrix(const struct runs *runs, const struct store_run *record, struct
 void view_diagnoses(const struct runs *runs, const struct store_run *record, struct buf *out)
 {
     buf_puts(out, "{\"schema\":1,\"run\":");
-    put_open_run(runs_find(runs, record->id), record, out);
+    put_open_run(runs, record, out);
     put_diagnoses(runs, record, out);
     buf_putc(out, '}');
 }
@@ -418,30 +422,44 @@ static void put_check(const struct fleet_check *check, struct buf *out)
     buf_putc(out, '}');
 }
 
+void view_put_service(const struct runs *runs, const struct estate *estate,
+                      const struct fleet_service *service, struct buf *out)
+{
+    size_t live, lost;
+
+    buf_puts(out, "{\"name\":");
+    buf_put_json(out, service->name);
+    view_put_text(out, "record", service->record);
+    view_put_text(out, "agents", service->has_agents ? "expected" : "none");
+    count_agents(runs, service->name, &live, &lost);
+    view_put_int(out, "live", (int64_t)live);
+    view_put_int(out, "lost", (int64_t)lost);
+    view_put_list(out, "names", service->names, service->name_count);
+    buf_puts(out, ",\"checks\":[");
+    for (size_t i = 0; i < service->check_count; i++) {
+        buf_puts(out, i ? "," : "");
+        put_check(&service->checks[i], out);
+    }
+    buf_putc(out, ']');
+    view_put_service_cloud(estate, service->name, out);
+    buf_putc(out, '}');
+}
+
 void view_services(const struct runs *runs, struct buf *out)
 {
+    int64_t run = store_last_estate(runs->store);
+    struct estate *estate = estate_store_get(runs->store, run, ESTATE_PART_COUNT);
+
     buf_puts(out, "{\"schema\":1,\"fleet\":");
     buf_put_json(out, runs->fleet->name);
+    view_put_services_cloud(estate, run, out);
     buf_puts(out, ",\"services\":[");
     for (size_t i = 0; i < runs->fleet->service_count; i++) {
-        const struct fleet_service *service = &runs->fleet->services[i];
-        size_t live, lost;
-        buf_printf(out, "%s{\"name\":", i ? "," : "");
-        buf_put_json(out, service->name);
-        view_put_text(out, "record", service->record);
-        view_put_text(out, "agents", service->has_agents ? "expected" : "none");
-        count_agents(runs, service->name, &live, &lost);
-        view_put_int(out, "live", (int64_t)live);
-        view_put_int(out, "lost", (int64_t)lost);
-        view_put_list(out, "names", service->names, service->name_count);
-        buf_puts(out, ",\"checks\":[");
-        for (size_t j = 0; j < service->check_count; j++) {
-            buf_puts(out, j ? "," : "");
-            put_check(&service->checks[j], out);
-        }
-        buf_puts(out, "]}");
+        buf_puts(out, i ? "," : "");
+        view_put_service(runs, estate, &runs->fleet->services[i], out);
     }
     buf_puts(out, "]}");
+    estate_free(estate);
 }
 
 /* ---- metrics ---- */

@@ -28,7 +28,12 @@ void view_diagnoses(const struct runs *runs, const struct store_run *record, str
 int view_pair(const struct runs *runs, const struct store_run *record, const char *source,
               const char *target, const char *check, struct buf *out);
 void view_agents(const struct runs *runs, uint64_t now_us, struct buf *out);
+/* The fleet, and what the cloud said of it at the last run that asked. */
 void view_services(const struct runs *runs, struct buf *out);
+/* One service in full. -ENOENT: the fleet has none such. */
+int view_service(const struct runs *runs, const char *name, struct buf *out);
+/* All that the cloud said of a run's fleet. -ENOENT: it was not asked. */
+int view_estate(const struct runs *runs, const struct store_run *record, struct buf *out);
 
 /* Counters and gauges in Prometheus' text format (exposition format 0.0.4). */
 void view_metrics(const struct runs *runs, struct buf *out);

@@ -3,6 +3,7 @@
 #ifndef COLLECTOR_VIEW_INTERNAL_H
 #define COLLECTOR_VIEW_INTERNAL_H
 
+#include "collector/cloud/estate.h"
 #include "collector/run.h"
 #include "common/buf.h"
 #include "proto/outcome.h"
@@ -28,5 +29,15 @@ void view_changes(const struct runs *runs, const struct store_run *record,
 /* Phase, outcome, errno, status and what they say in words; without the comma. */
 void view_put_attempt_facts(struct buf *out, enum proto_phase phase, enum proto_outcome outcome,
                             int64_t error, int64_t status);
+
+/* What the cloud said of the fleet when the run was: ,"cloud":{taken, missing}; nothing where it
+ * was not asked, or has not answered yet. */
+void view_put_cloud(const struct runs *runs, int64_t run, struct buf *out);
+/* Likewise, of an estate that is at hand (or NULL): the whole, and one service's short form. */
+void view_put_services_cloud(const struct estate *estate, int64_t run, struct buf *out);
+void view_put_service_cloud(const struct estate *estate, const char *name, struct buf *out);
+/* {name, record, agents, live, lost, names, checks, cloud}; without a comma. */
+void view_put_service(const struct runs *runs, const struct estate *estate,
+                      const struct fleet_service *service, struct buf *out);
 
 #endif

@@ -93,7 +93,8 @@ static int print_fleet(const struct settings *settings, const struct import *imp
                "Written by canreach fleet import, %.19sZ, %s. Every service is expected to "
                "reach every other one:\n# say otherwise under 'expect'.",
                time, estate->region);
-    count = discover_fleet(estate, &(struct discover_settings){name, buf_text(&heading)}, &text);
+    count =
+        discover_fleet(estate, &(struct discover_settings){name, buf_text(&heading), false}, &text);
     fputs(buf_text(&text), stdout);
     fprintf(stderr, "%zu services, %llu calls, %.1f s\n", count,
             (unsigned long long)counters.requests, (double)(clock_mono_us() - began_us) / 1e6);

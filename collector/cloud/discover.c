@@ -549,7 +549,7 @@ size_t discover_fleet(const struct estate *estate, const struct discover_setting
         count++;
     }
     qsort(services, count, sizeof(*services), by_cluster_and_name);
-    domain = usual_domain(services, count);
+    domain = settings->is_explicit ? "" : usual_domain(services, count);
     if (*settings->heading)
         buf_printf(out, "# %s\n", settings->heading);
     buf_puts(out, "fleet: ");

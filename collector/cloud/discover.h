@@ -13,6 +13,7 @@
 struct discover_settings {
     const char *fleet;   /* its name */
     const char *heading; /* a line of comment at the top; "": none */
+    bool is_explicit;    /* every name is written out: no `namespace` */
 };
 
 /* Writes the file (YAML); the number of services in it. */

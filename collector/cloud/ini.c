@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct place {
     struct ini *ini;
@@ -90,6 +91,14 @@ int ini_parse(struct ini *ini, const char *origin, const char *text, size_t leng
     return 0;
 }
 
+/* Nothing there, or in a folder that is closed to us: a home of somebody else's. */
+static bool is_out_of_sight(const char *path, int error)
+{
+    struct stat status;
+
+    return error == ENOENT || error == ENOTDIR || (error == EACCES && stat(path, &status) < 0);
+}
+
 int ini_load(struct ini *ini, const char *path, struct error *err)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(INI_BYTES_MAX);
@@ -98,7 +107,7 @@ int ini_load(struct ini *ini, const char *path, struct error *err)
     size_t n;
     int r = 0;
 
-    if (!file && (errno == ENOENT || errno == ENOTDIR))
+    if (!file && is_out_of_sight(path, errno))
         return 0;
     if (!file)
         return error_set(err, -errno, "%s: cannot open: %s", path, strerror(errno));

@@ -118,6 +118,11 @@ class Registry:
             rows.append((host, "A", address, RECORD_TTL))
         return rows
 
+    def rows(self):
+        """Every record: (name, type, content, ttl)."""
+        with sqlite3.connect(self.database, timeout=10) as database:
+            return list(database.execute("SELECT name, type, content, ttl FROM records ORDER BY id"))
+
     def change(self, add, remove):
         """Changes the registry, and has the resolver forget the names: visible at once."""
         with sqlite3.connect(self.database, timeout=10) as database:

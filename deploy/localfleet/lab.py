@@ -14,10 +14,12 @@ import time
 import traceback
 
 from . import faults, network, shell
+from .cloud.estate import Estate, KEYS, REGION
 from .dns import Registry
-from .model import AGENTS_PORT, LocalError, VPC, build
+from .model import AGENTS_PORT, CLOUD, LocalError, VPC, build
 from .servers import Servers
 
+HERE = os.path.dirname(os.path.realpath(__file__))
 READY_SECONDS = 60
 STOP_SECONDS = 5
 
@@ -62,7 +64,8 @@ class Processes:
 class Lab:
     def __init__(self, state, settings):
         self.state, self.settings = state, settings
-        self.fleet = build(settings["fleet"], settings["tasks"])
+        self.fleet = build(settings["fleet"], settings["tasks"], bool(settings["cloud"]))
+        self.started = time.time()
         self.processes = Processes(state)
         self.registry = Registry(self.fleet, state)
         self.servers = Servers(self.fleet, state, settings["servers"])
@@ -80,6 +83,7 @@ class Lab:
         self.registry.prepare()
         for host, command, privileged in self.registry.commands():
             self.processes.start(host, shell.in_host(self.state, host, command, privileged))
+        self.start_cloud()
         self.start_collector()
         self.servers.prepare()
         for task in self.fleet.tasks.values():
@@ -107,10 +111,40 @@ class Lab:
     def program(self, name):
         return os.path.join(self.state, "bin", name)
 
+    def start_cloud(self):
+        """The stand-in for AWS's APIs, where the fleet is to have one."""
+        if not self.settings["cloud"]:
+            return
+        self.write_estate()
+        self.processes.start(CLOUD, shell.in_host(self.state, CLOUD, [
+            "env", f"PYTHONPATH={os.path.dirname(HERE)}", shell.SYSTEM_PYTHON, "-B", "-m", "localfleet.cloud.server",
+            "--estate", self.estate_path, "--listen", f"{self.fleet.infra[CLOUD].address}:80"], privileged=True))
+
+    @property
+    def estate_path(self):
+        return os.path.join(self.state, "estate.json")
+
+    def write_estate(self):
+        """What the cloud says, as the records and the planted faults have it now."""
+        if not self.settings["cloud"]:
+            return
+        estate = Estate(self.fleet, self.started)
+        for fault in self.planted.values():
+            fault.cloud(estate)
+        with open(self.estate_path + ".new", "w", encoding="utf-8") as file:
+            json.dump(estate.document(self.registry.rows()), file)
+        os.rename(self.estate_path + ".new", self.estate_path)
+
+    def cloud_settings(self):
+        """The environment that AWS's tools, and the collector, find the stand-in by."""
+        access, key = next(iter(KEYS.items()))
+        return [f"AWS_ENDPOINT_URL=http://{self.fleet.infra[CLOUD].address}", f"AWS_REGION={REGION}",
+                f"AWS_ACCESS_KEY_ID={access}", f"AWS_SECRET_ACCESS_KEY={key['secret']}"] if self.settings["cloud"] else []
+
     def start_collector(self):
         address = self.fleet.infra["collector"].address
         self.processes.start("collector", shell.in_host(self.state, "collector", [
-            self.program("canreach-collector"), "--fleet", os.path.join(self.state, "fleet"),
+            *(["env", *self.cloud_settings()] if self.settings["cloud"] else []), self.program("canreach-collector"), "--fleet", os.path.join(self.state, "fleet"),
             "--store", os.path.join(self.store_folder, "canreach.db"),
             "--listen-agents", f"tcp://{address}:{AGENTS_PORT}",
             "--listen-http", f"unix:{self.state}/api/collector.sock",
@@ -205,6 +239,7 @@ class Lab:
         fault = faults.KINDS[words[0]](self, self.fault_count, words[1:])
         fault.plant()
         self.planted[str(fault.number)] = fault
+        self.write_estate()
         return f"{fault.number}"
 
     def heal(self, number=None):
@@ -213,6 +248,7 @@ class Lab:
         healed = [number] if number is not None else list(self.planted)
         for key in healed:
             self.planted.pop(key).heal()
+            self.write_estate()
         return "\n".join(healed)
 
     def list_faults(self):
@@ -246,6 +282,8 @@ class Lab:
             return self.list_faults()
         if name == "status":
             return self.status()
+        if name == "cloud":
+            return "\n".join(self.cloud_settings())
         if name == "hosts":
             return "\n".join(host.name for host in self.fleet.hosts())
         raise LocalError(f"unknown request {name}")

@@ -11,6 +11,7 @@ VPC = "10.77.0.0/16"
 ZONES = {"a": ipaddress.ip_network("10.77.16.0/20"), "b": ipaddress.ip_network("10.77.32.0/20")}
 RESOLVERS = {"a": "resolver", "b": "resolver-b"}  # each zone has its own
 PUBLIC = "public"  # a resolver that knows nothing of the fleet
+CLOUD = "cloud"  # where the stand-in for AWS's APIs is
 INFRA = ipaddress.ip_network("10.77.0.0/24")
 FIRST_HOST = 10  # of the tasks in a zone
 MANY_HOST = 3000  # and on: likewise
@@ -126,8 +127,8 @@ def default_port(check):
             "mysql": 3306}.get(check, 8080)
 
 
-def build(document, tasks_per_service):
-    """`document` is what `canreach fleet check -o json` prints."""
+def build(document, tasks_per_service, has_cloud=False):
+    """`document` is what `canreach fleet check -o json` prints. `has_cloud`: with a host for the cloud's APIs."""
     zones = list(ZONES)
     counters = dict.fromkeys(ZONES, FIRST_HOST)
     services = {}
@@ -146,7 +147,8 @@ def build(document, tasks_per_service):
         services[service.name] = service
     infra = {
         name: Host(name, str(INFRA[host]), INFRA, f"i-{name}", mac_of(str(INFRA[host])))
-        for name, host in (("resolver", 2), ("registry", 3), ("resolver-b", 4), (PUBLIC, 5), ("collector", 10))
+        for name, host in (("resolver", 2), ("registry", 3), ("resolver-b", 4), (PUBLIC, 5), (CLOUD, 6), ("collector", 10))
+        if has_cloud or name != CLOUD
     }
     denied = {(pair["source"], pair["target"], pair["check"])
               for pair in document["expect"]["pairs"] if pair["expected"] == "deny"}

@@ -28,6 +28,9 @@ class Fault:
     def heal(self):
         raise NotImplementedError
 
+    def cloud(self, estate):
+        """What of it the cloud's APIs would show (../cloud/estate.py); the records speak for themselves."""
+
     def __str__(self):
         return " ".join([self.kind, *self.words])
 

@@ -1,6 +1,7 @@
 """Faults of the network: filters, firewalls, routes."""
 
 from .. import network, shell
+from ..cloud.estate import EPHEMERAL
 from ..model import LocalError, ZONES
 from .base import Early, Fault
 
@@ -19,6 +20,9 @@ class Drop(Fault):
         self.lab.rules.append((self.number, self.verdict, self.sources, self.targets))
         self.lab.apply_filters()
 
+    def cloud(self, estate):
+        estate.drop(self.sources, self.targets)
+
     def heal(self):
         self.lab.rules = [rule for rule in self.lab.rules if rule[0] != self.number]
         self.lab.apply_filters()
@@ -28,6 +32,9 @@ class Allow(Drop):
     kind = "allow"
     summary = "a security group with a rule too many: FROM reaches TO, whatever is expected"
     verdict = "accept"
+
+    def cloud(self, estate):
+        estate.open(self.sources, self.targets)
 
 
 class Lost(Early):
@@ -116,6 +123,9 @@ class Egress(Drop):
         self.sources = self.lab.fleet.find(self.words[0])
         self.targets = list(self.lab.fleet.tasks.values())
 
+    def cloud(self, estate):
+        estate.drop_all(self.sources, is_egress=True)
+
 
 class Ingress(Drop):
     kind = "ingress"
@@ -125,6 +135,9 @@ class Ingress(Drop):
     def prepare(self):
         self.targets = self.lab.fleet.find(self.words[0])
         self.sources = list(self.lab.fleet.tasks.values())
+
+    def cloud(self, estate):
+        estate.drop_all(self.targets, is_egress=False)
 
 
 class Nacl(Early):
@@ -139,6 +152,10 @@ class Nacl(Early):
         targets = self.lab.fleet.zone(self.words[1])
         return [(self.lab.fleet.zone(self.words[0]), f"oifname {network.interfaces(targets)} {port}drop")]
 
+    def cloud(self, estate):
+        ports = [int(self.words[2])] * 2 if len(self.words) > 2 else None
+        estate.deny(self.words[1], False, str(ZONES[self.words[0]]), ports)
+
 
 class Ephemeral(Early):
     kind = "ephemeral"
@@ -149,6 +166,9 @@ class Ephemeral(Early):
         targets = self.lab.fleet.zone(self.words[0])
         return [(self.lab.fleet.zone(self.words[1]),
                  f"oifname {network.interfaces(targets)} ct direction reply drop")]
+
+    def cloud(self, estate):
+        estate.deny(self.words[0], False, str(ZONES[self.words[1]]), EPHEMERAL)
 
 
 class Isolate(Early):
@@ -161,6 +181,13 @@ class Isolate(Early):
         outside = self.lab.fleet.others(inside)
         return [(inside, f"oifname {network.interfaces(outside)} drop"),
                 (outside, f"oifname {network.interfaces(inside)} drop")]
+
+    def cloud(self, estate):
+        if len(self.words[0]) == 1:
+            estate.isolate_zone(self.words[0])
+            return
+        for is_egress in (False, True):
+            estate.drop_all(self.lab.fleet.find(self.words[0]), is_egress)
 
 
 class Mtu(Early):

@@ -22,6 +22,10 @@ class Stop(Fault):
         for task in self.tasks:
             self.lab.stop_servers(task)
 
+    def cloud(self, estate):
+        """Its container's health check fails."""
+        estate.unhealthy |= {task.name for task in self.tasks}
+
     def heal(self):
         for task in self.tasks:
             self.lab.start_servers(task)
@@ -60,6 +64,9 @@ class Bound(Stop):
     def plant(self):
         self.change(self.lab.servers.binds, "127.0.0.1")
 
+    def cloud(self, estate):
+        """Over loopback all is well."""
+
     def heal(self):
         self.change(self.lab.servers.binds, None)
         self.lab.wait_for(self.lab.servers_answer, "servers")
@@ -77,6 +84,9 @@ class Port(Bound):
 
     def plant(self):
         self.change(self.lab.servers.ports, int(self.words[1]))
+
+    def cloud(self, estate):
+        Stop.cloud(self, estate)
 
     def heal(self):
         self.change(self.lab.servers.ports, None)
@@ -131,6 +141,9 @@ class Certificate(Stop):
             self.lab.stop_servers(task)
             self.lab.start_servers(task)
         self.lab.wait_for(self.lab.servers_answer, "servers")
+
+    def cloud(self, estate):
+        """A container's health check does not look at certificates."""
 
     def plant(self):
         if self.words[1] == "client":
@@ -286,6 +299,10 @@ class Dependency(Reconfigure):
         self.lab.apply_filters()
         super().plant()
 
+    def cloud(self, estate):
+        super().cloud(estate)
+        estate.drop(self.tasks, self.lab.fleet.service(self.words[1]).tasks)
+
     def heal(self):
         self.lab.rules = [rule for rule in self.lab.rules if rule[0] != self.number]
         self.lab.apply_filters()
@@ -307,6 +324,10 @@ class Revision(Port):
         for task in self.tasks:
             self.lab.revisions[task.name] = f"{task.service}:2"
             self.lab.restart_agent(task)
+
+    def cloud(self, estate):
+        super().cloud(estate)
+        estate.revisions.update({task.name: f"{task.service}:2" for task in self.tasks})
 
     def heal(self):
         super().heal()

@@ -1,0 +1,48 @@
+/* cloud: what AWS says of the fleet: an estate for each run, and, where the fleet file says
+ * `source: ecs`, the services of its clusters, looked at every CLOUD_FOLLOW_MS. */
+#ifndef COLLECTOR_CLOUD_H
+#define COLLECTOR_CLOUD_H
+
+#include "collector/cloud/estate.h"
+#include "common/error.h"
+#include "common/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOUD_FOLLOW_MS   60000
+#define CLOUD_DEADLINE_MS 15000 /* for a run's estate: a run that fails waits that long for it */
+#define CLOUD_RUNS_MAX    64    /* that wait */
+
+struct cloud;
+
+struct cloud_settings {
+    const char *fleet; /* its name */
+    const char *const *clusters;
+    size_t cluster_count;
+    const char *region; /* "": as AWS's own tools find it */
+    bool is_followed;
+};
+
+struct cloud_events {
+    void *ctx;
+    /* The clusters' services as a fleet file. Called when it is another one than before. */
+    void (*on_fleet)(void *ctx, const char *text, size_t length);
+    /* An estate for these runs; it is the cloud's. */
+    void (*on_estate)(void *ctx, const struct estate *estate, const int64_t *runs, size_t count);
+};
+
+/* The settings are copied. NULL with `err`: no region, configuration files that cannot be read. */
+struct cloud *cloud_new(struct loop *loop, const struct cloud_settings *settings,
+                        const struct cloud_events *events, struct error *err);
+struct cloud *cloud_free(struct cloud *cloud); /* accepts NULL */
+
+/* The task definitions of an earlier one: they never change. Takes it over. */
+void cloud_remember(struct cloud *cloud, struct estate *estate);
+/* A run wants an estate. False: too many wait. */
+bool cloud_want(struct cloud *cloud, int64_t run);
+/* Why the clusters' services are not known; "" once they are. */
+const char *cloud_problem(const struct cloud *cloud);
+
+#endif
