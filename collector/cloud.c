@@ -136,12 +136,13 @@ static void on_time(void *ctx)
         cloud->follow = gather_begin(cloud->aws, cloud->loop, &request, on_followed, cloud);
 }
 
-bool cloud_want(struct cloud *cloud, int64_t run)
+bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh)
 {
     struct gather_request request = request_of(cloud, false);
 
-    if (cloud->run_count == CLOUD_RUNS_MAX)
+    if (cloud->run_count == CLOUD_RUNS_MAX || (is_fresh && cloud->facts))
         return false;
+    request.is_fresh = is_fresh;
     cloud->runs[cloud->run_count++] = run;
     if (!cloud->facts)
         cloud->facts = gather_begin(cloud->aws, cloud->loop, &request, on_facts, cloud);

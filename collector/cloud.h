@@ -40,8 +40,9 @@ struct cloud *cloud_free(struct cloud *cloud); /* accepts NULL */
 
 /* The task definitions of an earlier one: they never change. Takes it over. */
 void cloud_remember(struct cloud *cloud, struct estate *estate);
-/* A run wants an estate. False: too many wait. */
-bool cloud_want(struct cloud *cloud, int64_t run);
+/* A run wants an estate; `is_fresh`: with the network as it is now, not as of up to a minute ago.
+ * False: too many wait, or it is being read just now and may not be fresh: ask again after it. */
+bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh);
 /* Why the clusters' services are not known; "" once they are. */
 const char *cloud_problem(const struct cloud *cloud);
 

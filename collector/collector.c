@@ -149,6 +149,15 @@ static void give_all_work(struct collector *collector)
     }
 }
 
+/* The cloud's view, for a run that has none, or none of the network as it is now. */
+static void want_estate(struct collector *collector, struct run *run)
+{
+    if (!collector->cloud || !cloud_want(collector->cloud, run->record.id, run_needs_network(run)))
+        return;
+    run->cloud_us = clock_mono_us() + (CLOUD_DEADLINE_MS + 1000) * 1000ULL;
+    run->network_ms = 0;
+}
+
 static void tick_runs(void *ctx)
 {
     struct collector *collector = ctx;
@@ -156,6 +165,9 @@ static void tick_runs(void *ctx)
 
     /* First what came in: it counts, and a verdict needs a transaction of its own. */
     commit(collector);
+    for (size_t i = 0; i < collector->runs.open_count; i++)
+        if (run_needs_network(collector->runs.open[i]))
+            want_estate(collector, collector->runs.open[i]);
     next = runs_tick(&collector->runs, clock_mono_us());
     if (next)
         loop_timer_at(collector->loop, &collector->deadline, next);
@@ -165,12 +177,6 @@ static void tick_runs(void *ctx)
 }
 
 /* ---- the cloud ---- */
-
-static void want_estate(struct collector *collector, struct run *run)
-{
-    if (collector->cloud && cloud_want(collector->cloud, run->record.id))
-        run->cloud_us = clock_mono_us() + (CLOUD_DEADLINE_MS + 1000) * 1000ULL;
-}
 
 static void on_run_started(void *ctx, struct run *run)
 {
@@ -187,7 +193,7 @@ static void on_estate(void *ctx, const struct estate *estate, const int64_t *run
         if (estate_store_put(collector->store, runs[i], estate) < 0)
             log_error("estate-not-stored", "run=%lld error=%s", (long long)runs[i],
                       LOG_QUOTE(store_problem(collector->store)));
-        runs_cloud_told(&collector->runs, runs[i]);
+        runs_cloud_told(&collector->runs, runs[i], estate->network_taken_ms);
     }
     loop_defer(collector->loop, &collector->turn_end);
 }

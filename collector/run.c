@@ -487,12 +487,19 @@ static bool waits_for_cloud(struct run *run, uint64_t now_us)
     return true;
 }
 
-void runs_cloud_told(struct runs *runs, int64_t id)
+void runs_cloud_told(struct runs *runs, int64_t id, int64_t network_ms)
 {
     struct run *run = runs_find(runs, id);
 
-    if (run)
-        run->cloud_us = 0;
+    if (!run)
+        return;
+    run->cloud_us = 0;
+    run->network_ms = network_ms;
+}
+
+bool run_needs_network(const struct run *run)
+{
+    return run->item_count && run->network_ms && run->network_ms < run->record.created_ms;
 }
 
 /* True once it is judged. */

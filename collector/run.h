@@ -160,6 +160,7 @@ struct run {
     uint64_t limit_us;    /* of the whole */
     int provisional;      /* enum verdict, once the sweep is over; -1 before */
     uint64_t cloud_us;    /* a run that fails waits till then for the cloud's view; 0: no more */
+    int64_t network_ms;   /* of when the network is in it, wall clock; 0: there is none */
     int64_t names_per_second; /* that its slowest agent resolves */
     struct arena arena;
 };
@@ -249,8 +250,11 @@ const struct ownership *run_ownership_get(const struct run_ownership *ownership)
 const struct owner_agent *run_ownership_agents(const struct run_ownership *ownership,
                                                size_t *ret_count);
 
-/* The cloud's view is stored, or will not come: a run that waits for it goes on. */
-void runs_cloud_told(struct runs *runs, int64_t id);
+/* The cloud's view is stored, with the network as of `network_ms`: who waits for it goes on. */
+void runs_cloud_told(struct runs *runs, int64_t id, int64_t network_ms);
+/* Something fails, and the network in its view is older than the run: a fix or a fault may lie
+ * between. */
+bool run_needs_network(const struct run *run);
 
 const char *source_state_name(enum source_state state);
 const char *run_state_name(enum run_state state);

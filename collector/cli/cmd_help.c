@@ -42,7 +42,12 @@ static const struct {
     {"agents",
      "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
      "limits refused or dropped something (with -o json: which), address.\n"},
-    {"services", "Lists the fleet's services: agents, checks, record type, discovery names.\n"},
+    {"services",
+     "Lists the fleet's services: agents, checks, record type, discovery names. Where the fleet\n"
+     "file names ECS clusters: also tasks (running of desired) and deployments, as they were at "
+     "the\n"
+     "last run, and what could not be read. With a service: all of it, with its tasks, groups and\n"
+     "rules, registry, records, target groups and events.\n"},
     {"runs",
      "Lists earlier runs, the newest first. With an id: the tasks that took part, and which were\n"
      "late, missing or departed.\n\n"

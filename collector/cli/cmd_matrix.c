@@ -1,4 +1,5 @@
 /* canreach matrix: the service x service table of a run. */
+#include "collector/cli/cloud.h"
 #include "collector/cli/command.h"
 #include "collector/cli/diagnosis.h"
 #include "collector/cli/print.h"
@@ -255,6 +256,7 @@ int matrix_print(const struct cJSON *document)
     }
     grid_deinit(&grid);
     print_unfinished(cJSON_GetObjectItemCaseSensitive(document, "unfinished"));
+    cloud_print_missing(cJSON_GetObjectItemCaseSensitive(run, "cloud"));
     printf("\nrun %s: ", json_string(run, "id", "?"));
     print_coloured(status == EXIT_PASS   ? GREEN
                    : status == EXIT_FAIL ? RED

@@ -15,7 +15,7 @@ const struct command commands[] = {
     {"matrix", "[RUN]", "print the matrix of a run (default: the last)", cmd_matrix},
     {"why", "SOURCE TARGET[:CHECK]", "everything about one pair", cmd_why},
     {"agents", "", "the agents that the collector knows", cmd_agents},
-    {"services", "", "the services of the fleet", cmd_services},
+    {"services", "[SERVICE]", "the services of the fleet, and what ECS says of them", cmd_services},
     {"runs", "", "earlier runs and their verdicts", cmd_runs},
     {"fleet", "check FILE | import --cluster NAME", "validate a fleet file; write one from ECS",
      cmd_fleet},

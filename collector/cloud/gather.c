@@ -120,7 +120,7 @@ size_t gather_count(const struct gather *gather, enum estate_part part)
 
 bool gather_is_network_fresh(const struct gather *gather)
 {
-    return gather->former && gather->former->network_taken_ms &&
+    return !gather->is_fresh && gather->former && gather->former->network_taken_ms &&
            gather->estate->taken_ms - gather->former->network_taken_ms < GATHER_NETWORK_MS;
 }
 
@@ -261,6 +261,7 @@ struct gather *gather_begin(struct aws *aws, struct loop *loop,
         .estate = estate_new(),
         .former = request->former,
         .is_fleet_only = request->is_fleet_only,
+        .is_fresh = request->is_fresh,
         .deadline_ms = request->deadline_ms ? request->deadline_ms : GATHER_DEADLINE_MS,
         .fn = fn,
         .ctx = ctx,

@@ -24,6 +24,7 @@ struct gather_request {
     const char *const *clusters; /* names or ARNs */
     size_t cluster_count;
     bool is_fleet_only;          /* what a fleet file is made of: no tasks, no network */
+    bool is_fresh;               /* the former's network will not do */
     const struct estate *former; /* or NULL; borrowed until it is over */
     int64_t deadline_ms;         /* 0: GATHER_DEADLINE_MS */
 };

@@ -27,7 +27,7 @@ struct gather {
     struct loop *loop;
     struct estate *estate;
     const struct estate *former;
-    bool is_fleet_only;
+    bool is_fleet_only, is_fresh;
     struct record_list clusters, vpcs; /* texts */
     int64_t deadline_ms;
 

@@ -132,7 +132,29 @@ static bool is_task_address(const struct task_index *index, const struct estate_
            strcmp((*found)->cluster, service->cluster) == 0;
 }
 
-/* True: each record is a running task's, and there are as many as tasks run. */
+/* The address that a record's value leads to: an A record's own; of an SRV record ("1 1 8080 host")
+ * its host's. NULL: none in the zone. */
+static const char *address_of(const struct estate_zone *zone, const struct estate_record *record,
+                              const char *value)
+{
+    const struct estate_record *records = zone->records.items;
+    const char *host = strrchr(value, ' ');
+    size_t length;
+
+    if (strcmp(record->type, "A") == 0)
+        return value;
+    host = host ? host + 1 : value;
+    length = strlen(host);
+    length -= length && host[length - 1] == '.';
+    for (size_t i = 0; i < zone->records.count; i++)
+        if (strcmp(records[i].type, "A") == 0 && records[i].values.count &&
+            strncmp(records[i].name, host, length) == 0 &&
+            (!records[i].name[length] || strcmp(records[i].name + length, ".") == 0))
+            return record_text(&records[i].values, 0);
+    return NULL;
+}
+
+/* True: each record leads to a running task, and there are as many as tasks run. */
 static bool records_agree(const struct gather *gather, const struct task_index *index,
                           const struct estate_service *service,
                           const struct estate_registry *registry)
@@ -148,11 +170,14 @@ static bool records_agree(const struct gather *gather, const struct task_index *
         return false;
     snprintf(name, sizeof(name), "%s.%s.", registry->name, namespace->name);
     for (size_t i = 0; i < zone->records.count; i++) {
-        if (strcmp(records[i].name, name) != 0 || strcmp(records[i].type, "A") != 0)
+        if (strcmp(records[i].name, name) != 0 ||
+            (strcmp(records[i].type, "A") != 0 && strcmp(records[i].type, "SRV") != 0))
             continue;
-        for (size_t j = 0; j < records[i].values.count; j++, count++)
-            if (!is_task_address(index, service, record_text(&records[i].values, j)))
+        for (size_t j = 0; j < records[i].values.count; j++, count++) {
+            const char *address = address_of(zone, &records[i], record_text(&records[i].values, j));
+            if (!address || !is_task_address(index, service, address))
                 return false;
+        }
     }
     return count == service->running;
 }
