@@ -17,6 +17,7 @@ struct cloud {
     const char **clusters;
     size_t cluster_count;
     bool is_followed;
+    int64_t deadline_ms;
     struct cloud_events events;
 
     struct estate *last; /* with tasks and network */
@@ -75,7 +76,7 @@ static struct gather_request request_of(const struct cloud *cloud, bool is_fleet
         .cluster_count = cloud->cluster_count,
         .is_fleet_only = is_fleet_only,
         .former = cloud->last,
-        .deadline_ms = CLOUD_DEADLINE_MS,
+        .deadline_ms = cloud->deadline_ms,
     };
 }
 
@@ -151,7 +152,6 @@ bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh)
 
 void cloud_remember(struct cloud *cloud, struct estate *estate)
 {
-    estate->network_taken_ms = 0;
     estate_free(cloud->last);
     cloud->last = estate;
 }
@@ -168,7 +168,10 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_settings *settings
 {
     struct cloud *cloud = mem_alloc(sizeof(*cloud));
 
-    *cloud = (struct cloud){.loop = loop, .is_followed = settings->is_followed, .events = *events};
+    *cloud = (struct cloud){.loop = loop,
+                            .is_followed = settings->is_followed,
+                            .deadline_ms = settings->deadline_ms,
+                            .events = *events};
     cloud->timer = (struct loop_timer){.fn = on_time, .ctx = cloud};
     cloud->fleet = arena_strdup(&cloud->arena, settings->fleet);
     cloud->clusters =

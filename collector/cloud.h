@@ -11,9 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLOUD_FOLLOW_MS   60000
-#define CLOUD_DEADLINE_MS 15000 /* for a run's estate: a run that fails waits that long for it */
-#define CLOUD_RUNS_MAX    64    /* that wait */
+#define CLOUD_FOLLOW_MS 60000
+#define CLOUD_RUNS_MAX  64 /* that wait */
 
 struct cloud;
 
@@ -23,6 +22,7 @@ struct cloud_settings {
     size_t cluster_count;
     const char *region; /* "": as AWS's own tools find it */
     bool is_followed;
+    int64_t deadline_ms; /* for one estate: a run that fails waits that long for it */
 };
 
 struct cloud_events {

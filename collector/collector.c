@@ -19,6 +19,7 @@
 #define HOUSEKEEPING_MS 1000
 #define PULL_HOLD_MS    40000 /* below PROTO_PULL_MAX_MS, with room for jitter */
 #define PULL_JITTER_MS  4000
+#define CLOUD_SLACK_MS  1000 /* a run waits that much longer than the cloud may take */
 
 /* A report that is written, but not yet committed. */
 struct pending {
@@ -37,6 +38,7 @@ struct collector {
     struct httpd *httpd;
     struct api api;
     struct cloud *cloud; /* NULL: the fleet file names no clusters */
+    int64_t cloud_ms;
     struct fleet *fleet; /* the current one: a reference */
     struct buf written;  /* the fleet file, as it was read */
 
@@ -154,7 +156,7 @@ static void want_estate(struct collector *collector, struct run *run)
 {
     if (!collector->cloud || !cloud_want(collector->cloud, run->record.id, run_needs_network(run)))
         return;
-    run->cloud_us = clock_mono_us() + (CLOUD_DEADLINE_MS + 1000) * 1000ULL;
+    run->cloud_us = clock_mono_us() + (uint64_t)(collector->cloud_ms + CLOUD_SLACK_MS) * 1000;
     run->network_ms = 0;
 }
 
@@ -238,6 +240,7 @@ static int start_cloud(struct collector *collector, struct fleet *fleet, struct 
         .cluster_count = fleet->cluster_count,
         .region = fleet->region,
         .is_followed = fleet->is_followed,
+        .deadline_ms = collector->cloud_ms,
     };
     struct cloud_events events = {collector, on_fleet, on_estate};
     struct estate *former;
@@ -557,6 +560,7 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
     collector->api = (struct api){&collector->runs, on_run_started, collector};
     collector->fleet = fleet_ref(fleet);
+    collector->cloud_ms = settings->cloud_ms;
     collector->written = BUF_INIT(FLEET_BYTES_MAX);
     buf_append(&collector->written, settings->fleet_text, settings->fleet_length);
     if (start_runs(collector, fleet, settings, err) < 0 || start_cloud(collector, fleet, err) < 0)

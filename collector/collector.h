@@ -15,6 +15,7 @@ struct collector_settings {
     const char *listen_agents; /* NNG URL */
     const char *listen_http;   /* ADDRESS:PORT or unix:PATH */
     int64_t sample;            /* source tasks per service and run */
+    int64_t cloud_ms;          /* for the cloud's view of a run */
     const char *fleet_text;    /* as it was read, for the store */
     size_t fleet_length;
 };

@@ -15,7 +15,7 @@
 
 struct settings {
     const char *fleet, *store, *listen_agents, *listen_http, *log_level;
-    int64_t sample;
+    int64_t sample, cloud_ms;
     bool help, version;
 };
 
@@ -34,6 +34,8 @@ static const struct option_spec specs[] = {
      "127.0.0.1:7780", 0, 0, "the API: ADDRESS:PORT, [IPV6]:PORT or unix:PATH"},
     {"sample", "CANREACH_SAMPLE", OPTION_INT, FIELD(sample), "N", "16", 1, 1000,
      "source tasks of one service in one run; larger services take turns"},
+    {"cloud-timeout", "CANREACH_CLOUD_TIMEOUT", OPTION_DURATION, FIELD(cloud_ms), "TIME", "15s",
+     1000, 60000, "for what AWS says of a run's fleet (clusters in the fleet file)"},
     {"log-level", "CANREACH_LOG_LEVEL", OPTION_STRING, FIELD(log_level), "LEVEL", "info", 0, 0,
      "error, warn, info or debug"},
     {"help", NULL, OPTION_FLAG, FIELD(help), NULL, NULL, 0, 0, "print this and exit"},
@@ -107,6 +109,7 @@ static int serve(const struct settings *settings, struct fleet *fleet, const str
         .listen_agents = settings->listen_agents,
         .listen_http = settings->listen_http,
         .sample = settings->sample,
+        .cloud_ms = settings->cloud_ms,
         .fleet_text = buf_text(text),
         .fleet_length = text->length,
     };

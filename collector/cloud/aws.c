@@ -32,6 +32,7 @@ struct aws_call {
     uint64_t number; /* the order of the queue */
     unsigned attempts, pages;
     bool has_renewed, has_shifted; /* credentials; clock: once each */
+    int64_t skew_ms;               /* that it was signed with */
     struct http_call *http;
     struct loop_timer timer;
     struct aws_outcome trouble;
@@ -131,11 +132,13 @@ static uint32_t backoff_ms(unsigned attempts)
 /* True: the services' clock is taken over, and the call is worth another try. */
 static bool correct_clock(struct aws_call *call, int64_t date_ms)
 {
-    int64_t skew_ms = date_ms - clock_wall_ms(), change_ms = skew_ms - call->aws->skew_ms;
+    int64_t skew_ms = date_ms - clock_wall_ms();
 
-    if (call->has_shifted || !date_ms || llabs(change_ms) < SKEW_MIN_MS)
+    if (call->has_shifted || !date_ms || llabs(skew_ms - call->skew_ms) < SKEW_MIN_MS)
         return false;
     call->has_shifted = true;
+    if (llabs(skew_ms - call->aws->skew_ms) < SKEW_MIN_MS)
+        return true; /* another call has found out */
     call->aws->skew_ms = skew_ms;
     log_warn("clock-skew",
              "seconds=%lld hint=\"this machine's clock differs from AWS's; requests are signed for "
@@ -277,12 +280,14 @@ static void on_keys(void *ctx, const struct aws_keys *keys, const char *why)
         refuse(call, "no-credentials", why);
         return;
     }
+    call->skew_ms = aws->skew_ms;
     put_page(call);
     put_path(call, path, sizeof(path));
     r = aws_config_endpoint(&aws->config, call->operation->service, &endpoint, &err);
     if (r == 0)
         r = aws_request_build(&request, call->operation->service, call->operation->name, path,
-                              &call->params, &endpoint, keys, clock_wall_ms() + aws->skew_ms, &err);
+                              &call->params, &endpoint, keys, clock_wall_ms() + call->skew_ms,
+                              &err);
     if (r == 0) {
         set_state(call, CALL_SENT);
         call->attempts++;

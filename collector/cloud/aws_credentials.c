@@ -39,6 +39,12 @@ struct role {
     const char *arn, *session, *external_id;
 };
 
+struct keys {
+    char access[256], secret[256], *token; /* token: owned, never NULL once there are keys */
+    bool is_there;
+    int64_t expires_ms; /* wall clock; 0: never */
+};
+
 enum step { STEP_NONE, STEP_CONTAINER, STEP_IMDS_TOKEN, STEP_IMDS_ROLE, STEP_IMDS_KEYS, STEP_STS };
 
 struct aws_credentials {
@@ -46,11 +52,10 @@ struct aws_credentials {
     struct http *http;
     struct aws_config *config;
 
-    char access[256], secret[256], *token; /* token: owned, never NULL once there are keys */
-    bool is_there, is_stale;
-    int64_t expires_ms; /* wall clock; 0: never */
-    int64_t retry_ms;   /* no renewal before */
-    int64_t failed_ms;  /* when there were none, and why */
+    struct keys current, next; /* next: while they are fetched; a role's own source is never used */
+    bool is_stale;
+    int64_t retry_ms;  /* no renewal before */
+    int64_t failed_ms; /* when there were none, and why */
     struct error failure;
     char source[128];
 
@@ -79,50 +84,50 @@ static void wipe(char *text)
         OPENSSL_cleanse(text, strlen(text));
 }
 
-static void forget_keys(struct aws_credentials *credentials)
+static void forget_keys(struct keys *keys)
 {
-    OPENSSL_cleanse(credentials->access, sizeof(credentials->access));
-    OPENSSL_cleanse(credentials->secret, sizeof(credentials->secret));
-    wipe(credentials->token);
-    mem_free(credentials->token);
-    credentials->token = NULL;
-    credentials->is_there = false;
+    OPENSSL_cleanse(keys->access, sizeof(keys->access));
+    OPENSSL_cleanse(keys->secret, sizeof(keys->secret));
+    wipe(keys->token);
+    mem_free(keys->token);
+    *keys = (struct keys){.token = NULL};
+}
+
+static bool is_one_line(const char *text, size_t limit)
+{
+    return strlen(text) < limit && strcspn(text, "\r\n") == strlen(text);
 }
 
 /* False: too long, or empty. */
 static bool keep_keys(struct aws_credentials *credentials, const char *access, const char *secret,
                       const char *token, int64_t expires_ms)
 {
-    bool is_good = access && *access && secret && *secret && (!token || strlen(token) < SECRET_MAX);
+    struct keys *keys = &credentials->next;
     char *copy;
 
-    if (!is_good || strcspn(access, "\r\n") != strlen(access) ||
-        strlen(access) >= sizeof(credentials->access) ||
-        strlen(secret) >= sizeof(credentials->secret) ||
-        (token && strcspn(token, "\r\n") != strlen(token)))
+    if (!access || !*access || !secret || !*secret || !is_one_line(access, sizeof(keys->access)) ||
+        !is_one_line(secret, sizeof(keys->secret)) || (token && !is_one_line(token, SECRET_MAX)))
         return false;
     copy = mem_strdup(token ? token : "");
-    forget_keys(credentials);
-    credentials->token = copy;
-    text_copy(credentials->access, sizeof(credentials->access), access);
-    text_copy(credentials->secret, sizeof(credentials->secret), secret);
-    credentials->expires_ms = expires_ms;
-    credentials->is_there = true;
-    credentials->is_stale = false;
-    credentials->failed_ms = 0;
+    forget_keys(keys);
+    text_copy(keys->access, sizeof(keys->access), access);
+    text_copy(keys->secret, sizeof(keys->secret), secret);
+    keys->token = copy;
+    keys->expires_ms = expires_ms;
+    keys->is_there = true;
     return true;
 }
 
-static struct aws_keys keys_of(const struct aws_credentials *credentials)
+static struct aws_keys keys_of(const struct keys *keys)
 {
-    return (struct aws_keys){credentials->access, credentials->secret, credentials->token};
+    return (struct aws_keys){keys->access, keys->secret, keys->token};
 }
 
 /* ---- who waits ---- */
 
 static void answer_all(struct aws_credentials *credentials, const char *why)
 {
-    struct aws_keys keys = keys_of(credentials);
+    struct aws_keys keys = keys_of(&credentials->current);
 
     while (credentials->waiters) {
         struct waiter *waiter = credentials->waiters;
@@ -134,8 +139,10 @@ static void answer_all(struct aws_credentials *credentials, const char *why)
 
 static bool are_good_until(const struct aws_credentials *credentials, int64_t wall_ms)
 {
-    return credentials->is_there && !credentials->is_stale &&
-           (!credentials->expires_ms || wall_ms < credentials->expires_ms);
+    const struct keys *keys = &credentials->current;
+
+    return keys->is_there && !credentials->is_stale &&
+           (!keys->expires_ms || wall_ms < keys->expires_ms);
 }
 
 static void fail(struct aws_credentials *credentials, const char *format, ...)
@@ -162,6 +169,11 @@ static void fail(struct aws_credentials *credentials, const char *format, ...)
 
 static void succeed(struct aws_credentials *credentials)
 {
+    forget_keys(&credentials->current);
+    credentials->current = credentials->next;
+    credentials->next = (struct keys){.token = NULL};
+    credentials->is_stale = false;
+    credentials->failed_ms = 0;
     credentials->step = STEP_NONE;
     answer_all(credentials, NULL);
 }
@@ -469,7 +481,7 @@ static void ask_sts(struct aws_credentials *credentials, const char *operation,
 {
     struct aws_endpoint endpoint;
     struct aws_request request = {0};
-    struct aws_keys keys = keys_of(credentials);
+    struct aws_keys keys = keys_of(&credentials->next);
     struct error err = {""};
     int r = aws_config_needs_region(credentials->config, &err);
 
@@ -685,7 +697,7 @@ static void fetch(struct aws_credentials *credentials)
 void aws_credentials_get(struct aws_credentials *credentials, aws_keys_fn fn, void *ctx)
 {
     int64_t now_ms = clock_wall_ms();
-    struct aws_keys keys = keys_of(credentials);
+    struct aws_keys keys = keys_of(&credentials->current);
     struct waiter *waiter;
 
     if (are_good_until(credentials, now_ms) &&
@@ -751,7 +763,8 @@ struct aws_credentials *aws_credentials_free(struct aws_credentials *credentials
         mem_free(waiter);
     }
     drop_headers(credentials);
-    forget_keys(credentials);
+    forget_keys(&credentials->current);
+    forget_keys(&credentials->next);
     OPENSSL_cleanse(credentials->imds_token, sizeof(credentials->imds_token));
     mem_free(credentials->what);
     mem_free(credentials);

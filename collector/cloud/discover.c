@@ -1,6 +1,9 @@
 #include "collector/cloud/discover.h"
 
+#include "collector/fleet.h"
 #include "common/text.h"
+#include "proto/proto.h"
+#include "proto/status.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -8,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES_MAX  16
-#define CHECKS_MAX 16
+#define NAMES_MAX  PROTO_NAMES_MAX
+#define CHECKS_MAX FLEET_CHECKS_MAX
 #define TEXT_MAX   256
 
 struct check {
@@ -32,16 +35,25 @@ struct service {
     struct buf notes; /* lines of comment */
 };
 
+/* A comment is a line: what came from elsewhere does not end it. */
+static void put_comment(struct buf *out, const char *text)
+{
+    for (; *text; text++)
+        buf_putc(out, (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
 static void note(struct service *service, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static void note(struct service *service, const char *format, ...)
 {
+    CLEANUP_BUF struct buf text = BUF_INIT(1024);
     va_list args;
 
-    buf_puts(&service->notes, "    # ");
     va_start(args, format);
-    buf_vprintf(&service->notes, format, args);
+    buf_vprintf(&text, format, args);
     va_end(args);
+    buf_puts(&service->notes, "    # ");
+    put_comment(&service->notes, buf_text(&text));
     buf_putc(&service->notes, '\n');
 }
 
@@ -285,6 +297,16 @@ static void choose_type(const struct estate *estate, const struct service *servi
         }
 }
 
+/* What the fleet file would refuse, however it came about, is left out. */
+static void drop_what_is_odd(struct check *check)
+{
+    if (*check->path != '/' || strlen(check->path) > PROTO_PATH_MAX ||
+        strcspn(check->path, " \t\r\n\x7f") != strlen(check->path))
+        *check->path = '\0';
+    if (*check->status && !status_set_is_valid(check->status))
+        *check->status = '\0';
+}
+
 static void name_check(struct service *service, struct check *check, const char *name)
 {
     size_t at = 0;
@@ -313,10 +335,11 @@ static void add_check(const struct estate *estate, struct service *service,
     for (size_t i = 0; i < service->check_count; i++)
         if (service->checks[i].port == port->port)
             return;
-    if (service->check_count == CHECKS_MAX)
+    if (service->check_count == CHECKS_MAX || port->port < 1 || port->port > 65535)
         return;
     *check = (struct check){.port = port->port};
     choose_type(estate, service, container, port, check);
+    drop_what_is_odd(check);
     name_check(service, check, port->name);
     service->check_count++;
 }
@@ -364,7 +387,7 @@ static void use_alias_ports(struct service *service)
         for (size_t j = 0; j < service->ecs->connect.count; j++) {
             const struct estate_alias *aliases = endpoints[j].aliases.items;
             if (strcmp(endpoints[j].port_name, service->checks[i].name) == 0 &&
-                endpoints[j].aliases.count && aliases[0].port)
+                endpoints[j].aliases.count && aliases[0].port > 0 && aliases[0].port <= 65535)
                 service->checks[i].port = aliases[0].port;
         }
 }
@@ -467,8 +490,13 @@ static void put_service(const struct service *service, const char *domain, struc
 {
     buf_puts(out, "  ");
     put_scalar(out, service->key);
-    buf_printf(out, ":  # %s/%s, %s\n", service->ecs->cluster, service->ecs->name,
-               estate_short_name(service->ecs->definition));
+    buf_puts(out, ":  # ");
+    put_comment(out, service->ecs->cluster);
+    buf_putc(out, '/');
+    put_comment(out, service->ecs->name);
+    buf_puts(out, ", ");
+    put_comment(out, estate_short_name(service->ecs->definition));
+    buf_putc(out, '\n');
     buf_puts(out, buf_text(&service->notes));
     put_names(service, domain, out);
     if (service->is_srv)
@@ -478,20 +506,36 @@ static void put_service(const struct service *service, const char *domain, struc
 
 /* ---- the whole ---- */
 
-/* One name in two clusters: the later ones are told apart by their cluster. */
-static void name_service(const struct estate *estate, struct service *service, size_t index)
+/* One name in two clusters: each is told by its cluster, since agents of both may say the bare
+ * name.
+ */
+static void name_service(const struct estate *estate, struct service *service)
 {
     const struct estate_service *services = estate->parts[ESTATE_SERVICES].items;
+    size_t count = 0;
 
-    snprintf(service->key, sizeof(service->key), "%s", service->ecs->name);
-    for (size_t i = 0; i < index; i++)
-        if (strcmp(services[i].name, service->ecs->name) == 0) {
-            snprintf(service->key, sizeof(service->key), "%s.%s", service->ecs->cluster,
-                     service->ecs->name);
-            note(service, "the name stands in another cluster too: give its agents --service %s",
-                 service->key);
-            return;
-        }
+    for (size_t i = 0; i < estate_count(estate, ESTATE_SERVICES); i++)
+        count += strcmp(services[i].name, service->ecs->name) == 0;
+    if (count < 2) {
+        snprintf(service->key, sizeof(service->key), "%s", service->ecs->name);
+        return;
+    }
+    snprintf(service->key, sizeof(service->key), "%s.%s", service->ecs->cluster,
+             service->ecs->name);
+    note(service, "another cluster has a service of this name: give its agents --service %s",
+         service->key);
+}
+
+/* ECS' own rules for names are stricter; whoever answers may not know them. */
+static bool is_usable(const struct estate_service *service)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    size_t name = strlen(service->name), cluster = strlen(service->cluster);
+
+    return name && name + cluster < PROTO_NAME_MAX && strspn(service->name, allowed) == name &&
+           strspn(service->cluster, allowed) == cluster && *service->name != '-' &&
+           *service->cluster != '-';
 }
 
 static const char *domain_of(const char *name)
@@ -539,11 +583,12 @@ size_t discover_fleet(const struct estate *estate, const struct discover_setting
 
     for (size_t i = 0; i < total; i++) {
         struct service *service = &services[count];
-        if (strcmp(found[i].status, "ACTIVE") != 0)
+        if (strcmp(found[i].status, "ACTIVE") != 0 || !is_usable(&found[i]) ||
+            count == FLEET_SERVICES_MAX)
             continue;
         *service = (struct service){.ecs = &found[i], .notes = BUF_INIT(16384)};
         service->definition = estate_find(estate, ESTATE_DEFINITIONS, found[i].definition);
-        name_service(estate, service, i);
+        name_service(estate, service);
         find_names(estate, service);
         find_checks(estate, service);
         count++;

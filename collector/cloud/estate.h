@@ -268,6 +268,7 @@ struct estate {
     struct record_list parts[ESTATE_PART_COUNT];
     int64_t taken_ms;         /* wall clock, when it was begun */
     int64_t network_taken_ms; /* the network's parts may be up to a minute older */
+    bool is_network_whole;    /* all of it was read; not stored */
     const char *region;
     struct arena arena;
 };

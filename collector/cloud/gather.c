@@ -120,7 +120,7 @@ size_t gather_count(const struct gather *gather, enum estate_part part)
 
 bool gather_is_network_fresh(const struct gather *gather)
 {
-    return !gather->is_fresh && gather->former && gather->former->network_taken_ms &&
+    return !gather->is_fresh && gather->former && gather->former->is_network_whole &&
            gather->estate->taken_ms - gather->former->network_taken_ms < GATHER_NETWORK_MS;
 }
 
@@ -173,10 +173,41 @@ static struct gather *free_gather(struct gather *gather)
         mem_free(one);
     }
     loop_timer_stop(gather->loop, &gather->deadline);
+    loop_timer_stop(gather->loop, &gather->patience);
     loop_undefer(gather->loop, &gather->kick);
     estate_free(gather->estate);
     mem_free(gather);
     return NULL;
+}
+
+/* Services that came too late for their network to be asked for. */
+static void note_unknown_network(struct gather *gather)
+{
+    static const enum aws_operation_id network[] = {
+        EC2_SECURITY_GROUPS,    EC2_NETWORK_ACLS, EC2_ROUTE_TABLES,        EC2_VPCS,
+        EC2_NETWORK_INTERFACES, R53_ZONES_BY_VPC, EC2_SECURITY_GROUP_RULES};
+    const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
+
+    if (gather->is_fleet_only || gather->vpcs.count || gather_count(gather, ESTATE_VPCS))
+        return;
+    for (size_t i = 0; i < gather_count(gather, ESTATE_SERVICES); i++)
+        if (services[i].subnets.count) {
+            for (size_t j = 0; j < ARRAY_SIZE(network); j++)
+                gather_note_missing(gather, network[j], "", "not-asked",
+                                    "the VPC of the services was not known in time", false);
+            return;
+        }
+}
+
+static bool is_network_whole(const struct estate *estate)
+{
+    const struct estate_missing *missing = estate->parts[ESTATE_MISSING].items;
+
+    for (size_t i = 0; i < estate_count(estate, ESTATE_MISSING); i++)
+        if (strncmp(missing[i].call, "ec2:", 4) == 0 ||
+            strncmp(missing[i].call, "route53resolver:", 16) == 0)
+            return false;
+    return estate_count(estate, ESTATE_VPCS) > 0;
 }
 
 static void finish(struct gather *gather)
@@ -185,6 +216,8 @@ static void finish(struct gather *gather)
     gather_fn fn = gather->fn;
     void *ctx = gather->ctx;
 
+    note_unknown_network(gather);
+    estate->is_network_whole = is_network_whole(estate);
     gather_keep_used_target_groups(gather);
     gather_prune_ecs(gather);
     gather_prune_names(gather);
@@ -193,41 +226,37 @@ static void finish(struct gather *gather)
     fn(ctx, estate);
 }
 
+static void begin_stage(struct gather *gather)
+{
+    gather->stage = gather->is_fleet_only ? STAGE_OVER : gather->stage + 1;
+    if (gather->stage == STAGE_NETWORK)
+        begin_network(gather);
+    else if (gather->stage == STAGE_REST)
+        begin_rest(gather);
+    else if (gather->stage == STAGE_PREFIX_LISTS && !gather_is_network_fresh(gather))
+        gather_prefix_lists(gather);
+    loop_timer_in_ms(gather->loop, &gather->patience,
+                     (uint64_t)gather->deadline_ms / GATHER_STAGES);
+}
+
 /* All that was asked is answered. */
 static void go_on(void *ctx)
 {
     struct gather *gather = ctx;
 
-    while (!gather->asks && gather->stage < STAGE_OVER) {
-        gather->stage++;
-        if (gather->is_fleet_only)
-            gather->stage = STAGE_OVER;
-        if (gather->stage == STAGE_NETWORK)
-            begin_network(gather);
-        else if (gather->stage == STAGE_REST)
-            begin_rest(gather);
-    }
-    if (gather->stage == STAGE_OVER)
+    while (!gather->asks && gather->stage < STAGE_OVER)
+        begin_stage(gather);
+    if (!gather->asks)
         finish(gather);
 }
 
-/* Prefix list entries, rules, ... of which nobody got to ask. */
-static void note_not_asked(struct gather *gather, const char *text)
+/* The rest goes on without what is still awaited. */
+static void on_patience(void *ctx)
 {
-    static const enum aws_operation_id network[] = {EC2_SECURITY_GROUPS,    EC2_NETWORK_ACLS,
-                                                    EC2_ROUTE_TABLES,       EC2_VPCS,
-                                                    EC2_NETWORK_INTERFACES, R53_ZONES_BY_VPC};
-    static const enum aws_operation_id rest[] = {EC2_SECURITY_GROUP_RULES, EC2_VPC_ATTRIBUTE,
-                                                 EC2_DHCP_OPTIONS, SD_LIST_INSTANCES};
+    struct gather *gather = ctx;
 
-    if (gather->is_fleet_only)
-        return;
-    if (gather->stage < STAGE_NETWORK)
-        for (size_t i = 0; i < ARRAY_SIZE(network); i++)
-            gather_note_missing(gather, network[i], "", "not-asked", text, false);
-    if (gather->stage < STAGE_REST)
-        for (size_t i = 0; i < ARRAY_SIZE(rest); i++)
-            gather_note_missing(gather, rest[i], "", "not-asked", text, false);
+    if (gather->stage < STAGE_PREFIX_LISTS && !gather->is_fleet_only)
+        begin_stage(gather);
 }
 
 static void on_deadline(void *ctx)
@@ -244,9 +273,6 @@ static void on_deadline(void *ctx)
             gather_note_missing(gather, one->operation, one->of, trouble->code, trouble->text,
                                 false);
     }
-    snprintf(text, sizeof(text), "%lld s were over before it was its turn",
-             (long long)gather->deadline_ms / 1000);
-    note_not_asked(gather, text);
     finish(gather);
 }
 
@@ -267,6 +293,7 @@ struct gather *gather_begin(struct aws *aws, struct loop *loop,
         .ctx = ctx,
     };
     gather->deadline = (struct loop_timer){.fn = on_deadline, .ctx = gather};
+    gather->patience = (struct loop_timer){.fn = on_patience, .ctx = gather};
     gather->kick = (struct loop_deferred){.fn = go_on, .ctx = gather};
     gather->estate->taken_ms = clock_wall_ms();
     gather->estate->region = arena_strdup(&gather->estate->arena, aws_region(aws));
@@ -274,6 +301,7 @@ struct gather *gather_begin(struct aws *aws, struct loop *loop,
         record_add_text(&gather->estate->arena, &gather->clusters, request->clusters[i]);
     begin_fleet(gather);
     loop_timer_in_ms(loop, &gather->deadline, (uint64_t)gather->deadline_ms);
+    loop_timer_in_ms(loop, &gather->patience, (uint64_t)gather->deadline_ms / GATHER_STAGES);
     return gather;
 }
 

@@ -11,6 +11,7 @@
 #include "collector/cloud/estate.h"
 
 #define GATHER_DEADLINE_MS 20000
+#define GATHER_STAGES      4 /* so many in that time: a slow answer holds up its own stage only */
 #define GATHER_NETWORK_MS  60000
 #define GATHER_TASKS_MAX   20000
 #define GATHER_STOPPED_MAX 200 /* stopped tasks that are described, of a cluster */

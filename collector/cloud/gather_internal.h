@@ -18,9 +18,9 @@ struct ask {
     const char *of; /* the cluster, registry, ...; of the estate's arena */
 };
 
-/* first: what the clusters and the registry have; then the network of their VPCs, and the load
- * balancers'; then what only these have shown to be wanted. */
-enum gather_stage { STAGE_FLEET, STAGE_NETWORK, STAGE_REST, STAGE_OVER };
+/* What the clusters and the registry have; the network of their VPCs, and the load balancers'; what
+ * only these have shown to be wanted; the prefix lists that rules and routes speak of. */
+enum gather_stage { STAGE_FLEET, STAGE_NETWORK, STAGE_REST, STAGE_PREFIX_LISTS, STAGE_OVER };
 
 struct gather {
     struct aws *aws;
@@ -33,8 +33,8 @@ struct gather {
 
     enum gather_stage stage;
     struct ask *asks;
-    size_t stopped; /* tasks that were asked for, of all clusters */
-    struct loop_timer deadline;
+    size_t stopped;                       /* tasks that were asked for, of all clusters */
+    struct loop_timer deadline, patience; /* patience: the next stage does not wait for ever */
     struct loop_deferred kick;
     gather_fn fn;
     void *ctx;
@@ -71,6 +71,7 @@ void gather_find_vpcs(struct gather *gather);
 void gather_subnets(struct gather *gather);
 void gather_network(struct gather *gather);
 void gather_network_rest(struct gather *gather);
+void gather_prefix_lists(struct gather *gather);
 /* What no service of ours has to do with goes. */
 void gather_prune_ecs(struct gather *gather);
 void gather_prune_names(struct gather *gather);

@@ -193,9 +193,17 @@ static bool is_prefix_list_used(const struct gather *gather, const char *id)
     return false;
 }
 
-void gather_network_rest(struct gather *gather)
+void gather_prefix_lists(struct gather *gather)
 {
     const struct estate_prefix_list *lists = gather->estate->parts[ESTATE_PREFIX_LISTS].items;
+
+    for (size_t i = 0; i < gather_count(gather, ESTATE_PREFIX_LISTS); i++)
+        if (is_prefix_list_used(gather, lists[i].id))
+            gather_ask_by(gather, EC2_PREFIX_LIST_ENTRIES, "PrefixListId", lists[i].id, on_entries);
+}
+
+void gather_network_rest(struct gather *gather)
+{
     const struct estate_vpc *vpcs = gather->estate->parts[ESTATE_VPCS].items;
     struct record_list dhcp = {0};
 
@@ -208,7 +216,4 @@ void gather_network_rest(struct gather *gather)
     }
     if (dhcp.count)
         ask_filtered(gather, EC2_DHCP_OPTIONS, "dhcp-options-id", &dhcp);
-    for (size_t i = 0; i < gather_count(gather, ESTATE_PREFIX_LISTS); i++)
-        if (is_prefix_list_used(gather, lists[i].id))
-            gather_ask_by(gather, EC2_PREFIX_LIST_ENTRIES, "PrefixListId", lists[i].id, on_entries);
 }

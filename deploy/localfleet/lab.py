@@ -200,7 +200,8 @@ class Lab:
         """Until every server takes connections, every name resolves, every agent is linked."""
         def is_ready():
             self.complain_about_dead()
-            return self.servers_answer() and self.registry.answers() and self.agents_are_live()
+            return (self.servers_answer() and self.registry.answers() and self.agents_are_live()
+                    and self.is_followed())
         self.wait_for(is_ready, "the fleet")
 
     def wait_for(self, is_ready, what):
@@ -218,10 +219,18 @@ class Lab:
                     tail = log.read()[-1000:].strip()
                 raise LocalError(f"{name} ended with status {process.returncode}: {tail}")
 
-    def agents(self):
-        result = subprocess.run([self.program("canreach"), "agents", "-o", "json", "--url",
+    def canreach(self, what):
+        """What the collector lists of it."""
+        result = subprocess.run([self.program("canreach"), what, "-o", "json", "--url",
                                  f"unix://{self.state}/api/collector.sock"], capture_output=True, check=False)
-        return json.loads(result.stdout)["agents"] if result.returncode == 0 else []
+        return json.loads(result.stdout)[what] if result.returncode == 0 else []
+
+    def agents(self):
+        return self.canreach("agents")
+
+    def is_followed(self):
+        """Whether the collector knows the services, where they come out of the cloud."""
+        return self.settings["cloud"] != "follow" or bool(self.canreach("services"))
 
     def agents_are_live(self):
         live = sum(agent["state"] == "live" for agent in self.agents())

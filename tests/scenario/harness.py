@@ -58,7 +58,7 @@ class Fleet:
         if result.returncode != 0:
             shutil.rmtree(self.folder)
             raise RuntimeError(f"local up: {result.stdout}{result.stderr}")
-        self.url = result.stdout.strip().split("=", 1)[1]
+        self.url = result.stdout.split("\n", 1)[0].split("=", 1)[1]
 
     def local(self, *words):
         return run(LOCAL, *words, env=self.env, timeout=120)
