@@ -105,10 +105,9 @@ static void on_facts(void *ctx, struct estate *estate)
              estate_count(estate, ESTATE_MISSING), (long long)(clock_wall_ms() - estate->taken_ms));
     note_missing(estate);
     /* The other reader may still hold on to the former one. */
-    if (cloud->follow) {
-        cloud->follow = gather_cancel(cloud->follow);
+    cloud->follow = gather_cancel(cloud->follow);
+    if (cloud->is_followed)
         loop_timer_in_ms(cloud->loop, &cloud->timer, CLOUD_FOLLOW_MS);
-    }
     cloud->last = estate_free(cloud->last);
     cloud->last = estate;
     if (cloud->is_followed)
@@ -116,14 +115,32 @@ static void on_facts(void *ctx, struct estate *estate)
     cloud->events.on_estate(cloud->events.ctx, estate, runs, count);
 }
 
+void cloud_remember(struct cloud *cloud, struct estate *estate)
+{
+    estate_free(cloud->last);
+    cloud->last = estate;
+}
+
 static void on_followed(void *ctx, struct estate *estate)
 {
     struct cloud *cloud = ctx;
 
     cloud->follow = NULL;
-    follow_estate(cloud, estate);
-    estate_free(estate);
-    loop_timer_in_ms(cloud->loop, &cloud->timer, CLOUD_FOLLOW_MS);
+    if (!cloud->text)
+        log_info("cloud-known", "services=%zu definitions=%zu missing=%zu",
+                 estate_count(estate, ESTATE_SERVICES), estate_count(estate, ESTATE_DEFINITIONS),
+                 estate_count(estate, ESTATE_MISSING));
+    if (cloud->is_followed) {
+        follow_estate(cloud, estate);
+        loop_timer_in_ms(cloud->loop, &cloud->timer, CLOUD_FOLLOW_MS);
+    } else {
+        note_missing(estate);
+    }
+    /* Of use for its task definitions, until there is a better one. */
+    if (!cloud->facts && (!cloud->last || !cloud->last->is_network_whole))
+        cloud_remember(cloud, estate);
+    else
+        estate_free(estate);
 }
 
 static void on_time(void *ctx)
@@ -131,9 +148,9 @@ static void on_time(void *ctx)
     struct cloud *cloud = ctx;
     struct gather_request request = request_of(cloud, true);
 
-    if (cloud->facts) /* it will tell */
+    if (cloud->facts && cloud->is_followed) /* it will tell */
         loop_timer_in_ms(cloud->loop, &cloud->timer, CLOUD_FOLLOW_MS);
-    else if (!cloud->follow)
+    else if (!cloud->facts && !cloud->follow)
         cloud->follow = gather_begin(cloud->aws, cloud->loop, &request, on_followed, cloud);
 }
 
@@ -148,12 +165,6 @@ bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh)
     if (!cloud->facts)
         cloud->facts = gather_begin(cloud->aws, cloud->loop, &request, on_facts, cloud);
     return true;
-}
-
-void cloud_remember(struct cloud *cloud, struct estate *estate)
-{
-    estate_free(cloud->last);
-    cloud->last = estate;
 }
 
 const char *cloud_problem(const struct cloud *cloud)
@@ -182,10 +193,10 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_settings *settings
     cloud->aws = aws_new(loop, *settings->region ? settings->region : NULL, err);
     if (!cloud->aws)
         return cloud_free(cloud);
-    if (cloud->is_followed) {
+    if (cloud->is_followed)
         snprintf(cloud->problem, sizeof(cloud->problem), "the clusters are being read");
-        loop_timer_in_ms(loop, &cloud->timer, 0);
-    }
+    /* Once in any case: what is not allowed is known before the first run needs it. */
+    loop_timer_in_ms(loop, &cloud->timer, 0);
     return cloud;
 }
 

@@ -1,5 +1,8 @@
 /* cloud: what AWS says of the fleet: an estate for each run, and, where the fleet file says
- * `source: ecs`, the services of its clusters, looked at every CLOUD_FOLLOW_MS. */
+ * `source: ecs`, the services of its clusters, looked at every CLOUD_FOLLOW_MS.
+ *
+ * At the start it looks at the clusters once in any case: what is not allowed is told then, and the
+ * task definitions, a call each, are known when the first run comes. */
 #ifndef COLLECTOR_CLOUD_H
 #define COLLECTOR_CLOUD_H
 

@@ -222,6 +222,8 @@ class Collector:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(self.log())
             time.sleep(0.02)
+        # It looks at its clusters once, whatever comes of it.
+        self.wait(lambda: "cloud-known" in self.log().rsplit("event=started", 1)[-1], "look at the clusters")
 
     def stop(self):
         self.process.terminate()

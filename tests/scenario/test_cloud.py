@@ -270,8 +270,8 @@ class Failures(AwsTest):
 class Restart(AwsTest):
     def test_services_come_too_late(self):
         """Their network could not be asked for: it is missing, not empty; the next run asks again."""
-        self.aws.order({"operation": "ecs:DescribeServices", "do": "hang", "seconds": 3.3, "times": 1})
         collector = Collector(self.aws, aws.SHOP + CLUSTERS, options=["--cloud-timeout", "4s"])
+        self.aws.order({"operation": "ecs:DescribeServices", "do": "hang", "seconds": 3.3, "times": 1})
         try:
             _, estate = collector.run()
             self.assertEqual(len(estate["services"]), 5)
