@@ -35,11 +35,12 @@ struct service {
     struct buf notes; /* lines of comment */
 };
 
-/* A comment is a line: what came from elsewhere does not end it. */
+/* A comment is a line: what came from elsewhere does not end it. (The reader of fleet files counts
+ * brackets in comments, too.) */
 static void put_comment(struct buf *out, const char *text)
 {
     for (; *text; text++)
-        buf_putc(out, (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+        buf_putc(out, *text >= ' ' && *text < 0x7f && !strchr("[]{}", *text) ? *text : '?');
 }
 
 static void note(struct service *service, const char *format, ...)
@@ -297,11 +298,20 @@ static void choose_type(const struct estate *estate, const struct service *servi
         }
 }
 
+/* Printable ASCII: YAML refuses some of the rest. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            return false;
+    return true;
+}
+
 /* What the fleet file would refuse, however it came about, is left out. */
 static void drop_what_is_odd(struct check *check)
 {
-    if (*check->path != '/' || strlen(check->path) > PROTO_PATH_MAX ||
-        strcspn(check->path, " \t\r\n\x7f") != strlen(check->path))
+    if (*check->path != '/' || strlen(check->path) > PROTO_PATH_MAX || !is_plain(check->path) ||
+        strchr(check->path, ' '))
         *check->path = '\0';
     if (*check->status && !status_set_is_valid(check->status))
         *check->status = '\0';
@@ -312,7 +322,8 @@ static void name_check(struct service *service, struct check *check, const char 
     size_t at = 0;
 
     snprintf(check->name, sizeof(check->name), "%s", name);
-    if (!*check->name || strcspn(check->name, ":, \t->*") != strlen(check->name))
+    if (!*check->name || !is_plain(check->name) ||
+        strcspn(check->name, ":, \t->*") != strlen(check->name))
         snprintf(check->name, sizeof(check->name), "%s_%lld", check->type, (long long)check->port);
     for (size_t i = 0; i < service->check_count; i++)
         at += strcmp(service->checks[i].name, check->name) == 0;
@@ -515,8 +526,9 @@ static void name_service(const struct estate *estate, struct service *service)
     size_t count = 0;
 
     for (size_t i = 0; i < estate_count(estate, ESTATE_SERVICES); i++)
-        count += strcmp(services[i].name, service->ecs->name) == 0;
-    if (count < 2) {
+        count += strcmp(services[i].name, service->ecs->name) == 0 &&
+                 strcmp(services[i].cluster, service->ecs->cluster) != 0;
+    if (!count) {
         snprintf(service->key, sizeof(service->key), "%s", service->ecs->name);
         return;
     }
@@ -584,6 +596,7 @@ size_t discover_fleet(const struct estate *estate, const struct discover_setting
     for (size_t i = 0; i < total; i++) {
         struct service *service = &services[count];
         if (strcmp(found[i].status, "ACTIVE") != 0 || !is_usable(&found[i]) ||
+            estate_find_service(estate, found[i].cluster, found[i].name) != &found[i] ||
             count == FLEET_SERVICES_MAX)
             continue;
         *service = (struct service){.ecs = &found[i], .notes = BUF_INIT(16384)};

@@ -298,7 +298,8 @@ struct gather *gather_begin(struct aws *aws, struct loop *loop,
     gather->estate->taken_ms = clock_wall_ms();
     gather->estate->region = arena_strdup(&gather->estate->arena, aws_region(aws));
     for (size_t i = 0; i < request->cluster_count; i++)
-        record_add_text(&gather->estate->arena, &gather->clusters, request->clusters[i]);
+        if (!record_has_text(&gather->clusters, request->clusters[i]))
+            record_add_text(&gather->estate->arena, &gather->clusters, request->clusters[i]);
     begin_fleet(gather);
     loop_timer_in_ms(loop, &gather->deadline, (uint64_t)gather->deadline_ms);
     loop_timer_in_ms(loop, &gather->patience, (uint64_t)gather->deadline_ms / GATHER_STAGES);
