@@ -278,11 +278,11 @@ static void read_error(struct aws_outcome *outcome, enum aws_protocol protocol,
     if (protocol == AWS_JSON) {
         keep_code(outcome,
                   *answer->error_type ? answer->error_type : tree_text(root, "__type", ""));
-        snprintf(outcome->text, sizeof(outcome->text), "%s",
+        snprintf(outcome->text, sizeof(outcome->text), "%.255s",
                  tree_text(root, "message", tree_text(root, "Message", "")));
     } else {
         keep_code(outcome, tree_text(error, "Code", ""));
-        snprintf(outcome->text, sizeof(outcome->text), "%s", tree_text(error, "Message", ""));
+        snprintf(outcome->text, sizeof(outcome->text), "%.255s", tree_text(error, "Message", ""));
     }
     if (!*outcome->code)
         snprintf(outcome->code, sizeof(outcome->code), "HTTP %d", answer->status);
@@ -305,7 +305,7 @@ const struct tree *aws_answer_read(struct arena *arena, enum aws_service_id id,
                   answer->is_unresolved  ? "no-such-host"
                   : answer->is_too_large ? "too-large"
                                          : "no-answer");
-        snprintf(ret_outcome->text, sizeof(ret_outcome->text), "%s", answer->error);
+        snprintf(ret_outcome->text, sizeof(ret_outcome->text), "%.255s", answer->error);
         return NULL;
     }
     if (answer->length)
@@ -318,7 +318,7 @@ const struct tree *aws_answer_read(struct arena *arena, enum aws_service_id id,
     if (!root) {
         ret_outcome->fault = AWS_TRY_AGAIN; /* cut off on its way, perhaps */
         text_copy(ret_outcome->code, sizeof(ret_outcome->code), "not-readable");
-        snprintf(ret_outcome->text, sizeof(ret_outcome->text), "%s",
+        snprintf(ret_outcome->text, sizeof(ret_outcome->text), "%.255s",
                  *err.text ? err.text : "an empty answer");
     }
     return root;

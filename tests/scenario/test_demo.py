@@ -15,6 +15,7 @@ class Demo(unittest.TestCase):
         self.assertIn("payments.1 saw nothing of web.1 arrive", result.stdout)
         self.assertIn("nothing listens on port 8080 of api.2", result.stdout)
         self.assertIn("fix: Allow port 8080 in the security group of payments, from that of web", result.stdout)
+        self.assertRegex(result.stdout, r"api +2 +2/2, 1 unhealthy +completed")
         self.assertIn("Found exactly what was planted.", result.stdout)
         self.assertFalse(os.path.exists(f"/tmp/crl-demo-{os.getpid()}"))
 
