@@ -45,7 +45,10 @@ static void add_state(struct table *table, const cJSON *cloud)
 
     snprintf(words, sizeof(words), "%s", *state ? state : "?");
     for (char *at = words; *at; at++)
-        *at = *at == '_' ? ' ' : (char)tolower((unsigned char)*at);
+        if (*at == '_')
+            *at = ' ';
+        else
+            *at = (char)tolower((unsigned char)*at);
     if (failed)
         table_add(table, RED, "%s, %lld failed", words, (long long)failed);
     else

@@ -40,7 +40,10 @@ struct service {
 static void put_comment(struct buf *out, const char *text)
 {
     for (; *text; text++)
-        buf_putc(out, *text >= ' ' && *text < 0x7f && !strchr("[]{}", *text) ? *text : '?');
+        if (*text >= ' ' && *text < 0x7f && !strchr("[]{}", *text))
+            buf_putc(out, *text);
+        else
+            buf_putc(out, '?');
 }
 
 static void note(struct service *service, const char *format, ...)
