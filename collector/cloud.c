@@ -127,9 +127,10 @@ static void on_followed(void *ctx, struct estate *estate)
 
     cloud->follow = NULL;
     if (!cloud->text)
-        log_info("cloud-known", "services=%zu definitions=%zu missing=%zu",
+        log_info("cloud-known", "services=%zu definitions=%zu missing=%zu region=%s keys=%s",
                  estate_count(estate, ESTATE_SERVICES), estate_count(estate, ESTATE_DEFINITIONS),
-                 estate_count(estate, ESTATE_MISSING));
+                 estate_count(estate, ESTATE_MISSING), aws_region(cloud->aws),
+                 LOG_QUOTE(aws_key_source(cloud->aws)));
     if (cloud->is_followed) {
         follow_estate(cloud, estate);
         loop_timer_in_ms(cloud->loop, &cloud->timer, CLOUD_FOLLOW_MS);

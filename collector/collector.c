@@ -251,8 +251,8 @@ static int start_cloud(struct collector *collector, struct fleet *fleet, struct 
     if (!collector->cloud)
         return -EINVAL;
     collector->runs.fleet_problem = cloud_problem(collector->cloud);
-    former =
-        estate_store_get(collector->store, store_last_estate(collector->store), ESTATE_DEFINITIONS);
+    former = estate_store_get(collector->store, store_last_estate(collector->store),
+                              ESTATE_ONLY(ESTATE_DEFINITIONS));
     if (former)
         cloud_remember(collector->cloud, former);
     for (size_t i = 0; i < collector->runs.open_count; i++)

@@ -31,7 +31,7 @@ static void read_part(void *ctx, const struct store_part *part)
             estate_read_part(ctx, (enum estate_part)i, part->json, part->length, NULL);
 }
 
-struct estate *estate_store_get(struct store *store, int64_t run, enum estate_part part)
+struct estate *estate_store_get(struct store *store, int64_t run, unsigned parts)
 {
     struct store_estate record;
     struct estate *estate;
@@ -42,7 +42,8 @@ struct estate *estate_store_get(struct store *store, int64_t run, enum estate_pa
     estate->taken_ms = record.taken_ms;
     estate->network_taken_ms = record.network_taken_ms;
     estate->region = arena_strdup(&estate->arena, record.region);
-    store_each_part(store, run, part == ESTATE_PART_COUNT ? NULL : estate_part_name(part),
-                    read_part, estate);
+    for (int i = 0; i < ESTATE_PART_COUNT; i++)
+        if (parts & ESTATE_ONLY(i))
+            store_get_part(store, run, estate_part_name((enum estate_part)i), read_part, estate);
     return estate;
 }

@@ -7,8 +7,11 @@
 
 /* 0 or a negative errno. */
 int estate_store_put(struct store *store, int64_t run, const struct estate *estate);
-/* All of it, or one part (`part` ESTATE_PART_COUNT: all). NULL: the run has none. The caller frees.
- */
-struct estate *estate_store_get(struct store *store, int64_t run, enum estate_part part);
+#define ESTATE_ALL        (~0u)
+#define ESTATE_ONLY(part) (1u << (part))
+
+/* Its parts that `parts` names: ESTATE_ONLY(...) | ..., or ESTATE_ALL. NULL: the run has none. The
+ * caller frees. */
+struct estate *estate_store_get(struct store *store, int64_t run, unsigned parts);
 
 #endif

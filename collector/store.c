@@ -52,8 +52,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [FIND_CONTENT] = "SELECT id FROM estate_content WHERE sha256 = ?",
     [PUT_CONTENT] = "INSERT INTO estate_content (sha256, json) VALUES (?, ?)",
     [PUT_PART] = "INSERT OR REPLACE INTO estate_part VALUES (?, ?, ?)",
-    [LIST_PARTS] = "SELECT name, json FROM estate_part JOIN estate_content ON content = id "
-                   "WHERE run = ?1 AND (?2 = '' OR name = ?2) ORDER BY name",
+    [GET_PART] = "SELECT name, json FROM estate_part JOIN estate_content ON content = id "
+                 "WHERE run = ? AND name = ?",
     [GET_RUN] = RUN_FIELDS "WHERE id = ?",
     [LAST_RUN] = RUN_FIELDS "ORDER BY id DESC LIMIT 1",
     [LIST_RUNS] = RUN_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",

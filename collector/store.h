@@ -153,9 +153,8 @@ int store_get_estate(struct store *store, int64_t run, struct store_estate *ret_
 /* The last run that has one, or 0. */
 int64_t store_last_estate(struct store *store);
 typedef void (*store_part_fn)(void *ctx, const struct store_part *part);
-/* `name`: that part only; NULL: all. */
-int store_each_part(struct store *store, int64_t run, const char *name, store_part_fn fn,
-                    void *ctx);
+/* `fn` is called once where the run has that part. */
+int store_get_part(struct store *store, int64_t run, const char *name, store_part_fn fn, void *ctx);
 
 typedef void (*store_diagnosis_fn)(void *ctx, const char *json);
 int store_each_diagnosis(struct store *store, int64_t run, store_diagnosis_fn fn, void *ctx);

@@ -87,8 +87,8 @@ static void on_part(sqlite3_stmt *statement, void *sink_pointer)
     sink->fn(sink->ctx, &part);
 }
 
-int store_each_part(struct store *store, int64_t run, const char *name, store_part_fn fn, void *ctx)
+int store_get_part(struct store *store, int64_t run, const char *name, store_part_fn fn, void *ctx)
 {
-    return store_each_row(store, store_bind(store, LIST_PARTS, "is", run, name ? name : ""),
-                          on_part, &(struct part_sink){fn, ctx});
+    return store_each_row(store, store_bind(store, GET_PART, "is", run, name), on_part,
+                          &(struct part_sink){fn, ctx});
 }

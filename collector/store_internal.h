@@ -31,7 +31,7 @@ enum statement {
     FIND_CONTENT,
     PUT_CONTENT,
     PUT_PART,
-    LIST_PARTS,
+    GET_PART,
     GET_RUN,
     LAST_RUN,
     LIST_RUNS,

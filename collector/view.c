@@ -448,7 +448,9 @@ void view_put_service(const struct runs *runs, const struct estate *estate,
 void view_services(const struct runs *runs, struct buf *out)
 {
     int64_t run = store_last_estate(runs->store);
-    struct estate *estate = estate_store_get(runs->store, run, ESTATE_PART_COUNT);
+    struct estate *estate = estate_store_get(
+        runs->store, run,
+        ESTATE_ONLY(ESTATE_SERVICES) | ESTATE_ONLY(ESTATE_TASKS) | ESTATE_ONLY(ESTATE_MISSING));
 
     buf_puts(out, "{\"schema\":1,\"fleet\":");
     buf_put_json(out, runs->fleet->name);

@@ -36,7 +36,7 @@ static void put_head(const struct estate *estate, int64_t run, struct buf *out)
 
 void view_put_cloud(const struct runs *runs, int64_t run, struct buf *out)
 {
-    struct estate *estate = estate_store_get(runs->store, run, ESTATE_MISSING);
+    struct estate *estate = estate_store_get(runs->store, run, ESTATE_ONLY(ESTATE_MISSING));
 
     if (!estate)
         return;
@@ -48,7 +48,7 @@ void view_put_cloud(const struct runs *runs, int64_t run, struct buf *out)
 
 int view_estate(const struct runs *runs, const struct store_run *record, struct buf *out)
 {
-    struct estate *estate = estate_store_get(runs->store, record->id, ESTATE_PART_COUNT);
+    struct estate *estate = estate_store_get(runs->store, record->id, ESTATE_ALL);
 
     if (!estate)
         return -ENOENT;
@@ -302,7 +302,7 @@ int view_service(const struct runs *runs, const char *name, struct buf *out)
 
     if (index == SIZE_MAX)
         return -ENOENT;
-    estate = estate_store_get(runs->store, run, ESTATE_PART_COUNT);
+    estate = estate_store_get(runs->store, run, ESTATE_ALL);
     service = estate ? find_service(estate, name) : NULL;
     buf_puts(out, "{\"schema\":1,\"service\":");
     view_put_service(runs, estate, &runs->fleet->services[index], out);

@@ -96,8 +96,9 @@ static int print_fleet(const struct settings *settings, const struct import *imp
     count =
         discover_fleet(estate, &(struct discover_settings){name, buf_text(&heading), false}, &text);
     fputs(buf_text(&text), stdout);
-    fprintf(stderr, "%zu services, %llu calls, %.1f s\n", count,
-            (unsigned long long)counters.requests, (double)(clock_mono_us() - began_us) / 1e6);
+    fprintf(stderr, "%zu services, %llu calls, %.1f s, keys from: %s\n", count,
+            (unsigned long long)counters.requests, (double)(clock_mono_us() - began_us) / 1e6,
+            aws_key_source(import->aws));
     return estate_count(estate, ESTATE_MISSING) ? EXIT_NO_VERDICT : EXIT_PASS;
 }
 

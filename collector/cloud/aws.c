@@ -395,6 +395,11 @@ const char *aws_region(const struct aws *aws)
     return aws->config.region;
 }
 
+const char *aws_key_source(const struct aws *aws)
+{
+    return aws_credentials_source(aws->credentials);
+}
+
 struct aws *aws_new(struct loop *loop, const char *region, struct error *err)
 {
     struct aws *aws = mem_alloc(sizeof(*aws));

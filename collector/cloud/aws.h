@@ -33,6 +33,8 @@ struct aws *aws_new(struct loop *loop, const char *region, struct error *err);
 /* Calls under way are dropped. Accepts NULL. */
 struct aws *aws_free(struct aws *aws);
 const char *aws_region(const struct aws *aws);
+/* Where the keys come from, e.g. "environment"; "" before the first call. */
+const char *aws_key_source(const struct aws *aws);
 
 /* Takes over the parameters. Never calls `fn` before it returns. */
 struct aws_call *aws_call(struct aws *aws, enum aws_operation_id operation,

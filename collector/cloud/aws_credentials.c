@@ -1,32 +1,24 @@
 #include "collector/cloud/aws_credentials.h"
 
-#include "common/cidr.h"
+#include "collector/cloud/aws_metadata.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/text.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define METADATA_TIMEOUT_MS 2000 /* the vendor's documents: 1 to 2 s, a few tries */
-#define METADATA_TRIES      3
-#define METADATA_RETRY_MS   200
-#define METADATA_LIMIT      ((size_t)64 << 10)
-#define REFRESH_MS          (5 * 60 * 1000) /* before they expire */
-#define RETRY_MS            (60 * 1000)     /* a renewal that failed, while the old ones are good */
-#define FAILED_MS           (10 * 1000)     /* so long nobody asks again */
-#define SECRET_MAX          16384
-#define ROLES_MAX           5
-#define CONTAINER_HOST      "http://169.254.170.2"
-#define IMDS_HOST           "http://169.254.169.254"
-#define IMDS_ROLE_PATH      "/latest/meta-data/iam/security-credentials/"
+#define REFRESH_MS   (5 * 60 * 1000) /* before they expire */
+#define RETRY_MS     (60 * 1000)     /* a renewal that failed, while the old ones are good */
+#define FAILED_MS    (10 * 1000)     /* so long nobody asks again */
+#define ROLES_MAX    5
+#define STS_TRIES    3
+#define STS_RETRY_MS 300
 
 struct waiter {
     struct waiter *next;
@@ -45,7 +37,14 @@ struct keys {
     int64_t expires_ms; /* wall clock; 0: never */
 };
 
-enum step { STEP_NONE, STEP_CONTAINER, STEP_IMDS_TOKEN, STEP_IMDS_ROLE, STEP_IMDS_KEYS, STEP_STS };
+/* The question that STS is asked. */
+struct sts {
+    const char *operation;
+    struct aws_params params;
+    bool is_signed;
+    int64_t skew_ms; /* its clock less ours */
+    unsigned tries;
+};
 
 struct aws_credentials {
     struct loop *loop;
@@ -60,35 +59,25 @@ struct aws_credentials {
     char source[128];
 
     struct waiter *waiters;
-    enum step step;
+    bool is_fetching;
     bool is_last_source; /* IMDS without any sign of an instance: "no credentials" if it fails */
     struct role roles[ROLES_MAX];
     size_t role_count;
-    char imds_token[1024], imds_role[256];
-    char *what; /* url of the metadata call, for messages; owned */
-    char *headers[2];
-    size_t header_count;
-    unsigned tries;
-    struct http_call *call;
+    struct aws_metadata *metadata;
+    struct sts sts;
+    struct http_call *call; /* of STS */
     struct loop_timer timer;
 };
 
-static void begin_imds(struct aws_credentials *credentials);
 static void go_on_with_keys(struct aws_credentials *credentials);
 
 /* ---- the keys ---- */
-
-static void wipe(char *text)
-{
-    if (text)
-        OPENSSL_cleanse(text, strlen(text));
-}
 
 static void forget_keys(struct keys *keys)
 {
     OPENSSL_cleanse(keys->access, sizeof(keys->access));
     OPENSSL_cleanse(keys->secret, sizeof(keys->secret));
-    wipe(keys->token);
+    aws_metadata_wipe(keys->token);
     mem_free(keys->token);
     *keys = (struct keys){.token = NULL};
 }
@@ -106,7 +95,8 @@ static bool keep_keys(struct aws_credentials *credentials, const char *access, c
     char *copy;
 
     if (!access || !*access || !secret || !*secret || !is_one_line(access, sizeof(keys->access)) ||
-        !is_one_line(secret, sizeof(keys->secret)) || (token && !is_one_line(token, SECRET_MAX)))
+        !is_one_line(secret, sizeof(keys->secret)) ||
+        (token && !is_one_line(token, AWS_SECRET_MAX)))
         return false;
     copy = mem_strdup(token ? token : "");
     forget_keys(keys);
@@ -155,7 +145,7 @@ static void fail(struct aws_credentials *credentials, const char *format, ...)
     va_start(args, format);
     vsnprintf(err.text, sizeof(err.text), format, args);
     va_end(args);
-    credentials->step = STEP_NONE;
+    credentials->is_fetching = false;
     if (are_good_until(credentials, clock_wall_ms())) { /* a renewal, too early to worry */
         log_warn("credentials-not-renewed", "why=%s", LOG_QUOTE(err.text));
         credentials->retry_ms = clock_wall_ms() + RETRY_MS;
@@ -174,83 +164,11 @@ static void succeed(struct aws_credentials *credentials)
     credentials->next = (struct keys){.token = NULL};
     credentials->is_stale = false;
     credentials->failed_ms = 0;
-    credentials->step = STEP_NONE;
+    credentials->is_fetching = false;
     answer_all(credentials, NULL);
 }
 
-/* ---- metadata endpoints ---- */
-
-static void drop_headers(struct aws_credentials *credentials)
-{
-    for (size_t i = 0; i < credentials->header_count; i++) {
-        wipe(credentials->headers[i]);
-        mem_free(credentials->headers[i]);
-    }
-    credentials->header_count = 0;
-}
-
-static void add_header(struct aws_credentials *credentials, const char *name, const char *value)
-{
-    CLEANUP_BUF struct buf line = BUF_INIT(SECRET_MAX + 256);
-
-    buf_printf(&line, "%s: %s", name, value);
-    credentials->headers[credentials->header_count++] = mem_strdup(buf_text(&line));
-    wipe(line.data);
-}
-
-static void on_metadata(void *ctx, const struct http_answer *answer);
-
-static void try_metadata(void *ctx)
-{
-    struct aws_credentials *credentials = ctx;
-    struct http_request request = {
-        .method = credentials->step == STEP_IMDS_TOKEN ? "PUT" : "GET",
-        .url = credentials->what,
-        .headers = (const char *const *)credentials->headers,
-        .header_count = credentials->header_count,
-        .timeout_ms = METADATA_TIMEOUT_MS,
-        .limit = METADATA_LIMIT,
-        .is_direct = true,
-    };
-
-    credentials->tries++;
-    credentials->call = http_send(credentials->http, &request, on_metadata, credentials);
-    if (!credentials->call)
-        fail(credentials, "%s: not a URL that can be asked", credentials->what);
-}
-
-static void ask_metadata(struct aws_credentials *credentials, enum step step, const char *url)
-{
-    mem_free(credentials->what);
-    credentials->what = mem_strdup(url);
-    credentials->step = step;
-    credentials->tries = 0;
-    try_metadata(credentials);
-}
-
-static const char *imds_host(void)
-{
-    const char *endpoint = aws_config_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-
-    return endpoint ? endpoint : IMDS_HOST;
-}
-
-static void ask_imds(struct aws_credentials *credentials, enum step step, const char *path)
-{
-    char url[1024];
-    const char *host = imds_host();
-    size_t length = strlen(host);
-
-    while (length && host[length - 1] == '/')
-        length--;
-    snprintf(url, sizeof(url), "%.*s%s", (int)length, host, path);
-    drop_headers(credentials);
-    if (step == STEP_IMDS_TOKEN)
-        add_header(credentials, "X-aws-ec2-metadata-token-ttl-seconds", "21600");
-    else
-        add_header(credentials, "X-aws-ec2-metadata-token", credentials->imds_token);
-    ask_metadata(credentials, step, url);
-}
+/* ---- what the endpoints hand out ---- */
 
 static void say_none(struct aws_credentials *credentials, const char *imds)
 {
@@ -266,190 +184,48 @@ static void say_none(struct aws_credentials *credentials, const char *imds)
          imds);
 }
 
-/* The keys as the endpoints give them (both use the same members). */
-static void take_keys(struct aws_credentials *credentials, const struct http_answer *answer)
+static void take_handed_keys(struct aws_credentials *credentials,
+                             const struct aws_metadata_keys *keys, const char *source,
+                             const char *why)
 {
-    struct arena arena = {0};
-    struct error err = {""};
-    const struct tree *root = tree_parse_json(&arena, answer->body, answer->length, &err);
-    const char *expiration = tree_text(root, "Expiration", "");
-    int64_t expires_ms = 0;
-    bool is_container = credentials->step == STEP_CONTAINER;
-
-    if (!root)
-        fail(credentials, "%s: %s", credentials->what, err.text);
-    else if (*expiration && !clock_from_rfc3339(expiration, &expires_ms))
-        fail(credentials, "%s: Expiration '%.40s' is no time", credentials->what, expiration);
-    else if (!keep_keys(credentials, tree_text(root, "AccessKeyId", NULL),
-                        tree_text(root, "SecretAccessKey", NULL), tree_text(root, "Token", NULL),
-                        expires_ms))
-        fail(credentials, "%s: no keys in the answer%s%.80s", credentials->what,
-             *tree_text(root, "Code", "") ? ": " : "", tree_text(root, "Code", ""));
-    else {
-        snprintf(credentials->source, sizeof(credentials->source), "%s",
-                 is_container ? "container endpoint" : "instance role (IMDSv2)");
+    if (!keys && credentials->is_last_source) {
+        say_none(credentials, why);
+    } else if (!keys) {
+        fail(credentials, "AWS credentials: %s", why);
+    } else if (!keep_keys(credentials, keys->access, keys->secret, keys->token, keys->expires_ms)) {
+        fail(credentials, "AWS credentials: the %s hands out keys that are none", source);
+    } else {
+        snprintf(credentials->source, sizeof(credentials->source), "%s", source);
         go_on_with_keys(credentials);
     }
-    arena_deinit(&arena);
 }
 
-static void take_word(struct aws_credentials *credentials, const struct http_answer *answer)
+static void on_container_keys(void *ctx, const struct aws_metadata_keys *keys, const char *why)
 {
-    char path[512];
-    size_t length = strcspn(answer->body, "\r\n");
-
-    if (credentials->step == STEP_IMDS_TOKEN) {
-        snprintf(credentials->imds_token, sizeof(credentials->imds_token), "%.*s", (int)length,
-                 answer->body);
-        ask_imds(credentials, STEP_IMDS_ROLE, IMDS_ROLE_PATH);
-        return;
-    }
-    snprintf(credentials->imds_role, sizeof(credentials->imds_role), "%.*s", (int)length,
-             answer->body);
-    snprintf(path, sizeof(path), "%s%s", IMDS_ROLE_PATH, credentials->imds_role);
-    ask_imds(credentials, STEP_IMDS_KEYS, path);
+    take_handed_keys(ctx, keys, "container endpoint", why);
 }
 
-static void metadata_failed(struct aws_credentials *credentials, const struct http_answer *answer)
+static void on_instance_keys(void *ctx, const struct aws_metadata_keys *keys, const char *why)
 {
-    char why[256];
-
-    if (answer->status)
-        snprintf(why, sizeof(why), "%.160s answers %d", credentials->what, answer->status);
-    else
-        snprintf(why, sizeof(why), "%.120s: %.120s", credentials->what, answer->error);
-    if (credentials->is_last_source)
-        say_none(credentials, why);
-    else
-        fail(credentials, "AWS credentials: %s", why);
-}
-
-static void on_metadata(void *ctx, const struct http_answer *answer)
-{
-    struct aws_credentials *credentials = ctx;
-    bool is_passing = !answer->status || answer->status >= 500 || answer->status == 429;
-
-    credentials->call = NULL;
-    if (answer->status == 200 &&
-        (credentials->step == STEP_CONTAINER || credentials->step == STEP_IMDS_KEYS))
-        take_keys(credentials, answer);
-    else if (answer->status == 200)
-        take_word(credentials, answer);
-    else if (is_passing && credentials->tries < METADATA_TRIES)
-        loop_timer_in_ms(credentials->loop, &credentials->timer, METADATA_RETRY_MS);
-    else
-        metadata_failed(credentials, answer);
-}
-
-static void begin_imds(struct aws_credentials *credentials)
-{
-    const char *disabled = aws_config_variable("AWS_EC2_METADATA_DISABLED");
-
-    if (disabled && strcasecmp(disabled, "true") == 0)
-        say_none(credentials, "AWS_EC2_METADATA_DISABLED is true");
-    else
-        ask_imds(credentials, STEP_IMDS_TOKEN, "/latest/api/token");
-}
-
-/* ---- the container's endpoint ---- */
-
-/* The hosts that may have the authorization token over plain HTTP. */
-static bool is_trusted_host(const char *url)
-{
-    static const char *const blocks[] = {"127.0.0.0/8", "::1", "169.254.170.2", "169.254.170.23",
-                                         "fd00:ec2::23"};
-    const char *host = url + strlen("http://");
-    bool has_brackets = *host == '[';
-    size_t length = has_brackets ? strcspn(host + 1, "]") : strcspn(host, ":/?");
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    const struct sockaddr *address = NULL;
-    char text[64];
-    struct cidr cidr;
-
-    snprintf(text, sizeof(text), "%.*s", (int)(length < sizeof(text) ? length : sizeof(text) - 1),
-             host + has_brackets);
-    if (strcasecmp(text, "localhost") == 0)
-        return true;
-    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-        address = (struct sockaddr *)&v4;
-    else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-        address = (struct sockaddr *)&v6;
-    for (size_t i = 0; address && i < ARRAY_SIZE(blocks); i++)
-        if (cidr_parse(blocks[i], &cidr) && cidr_contains(&cidr, address))
-            return true;
-    return false;
-}
-
-/* A file's text without the line end; false with `err`. */
-static bool read_secret(const char *path, struct buf *out, struct error *err)
-{
-    FILE *file = fopen(path, "re");
-    char data[4096];
-    size_t n;
-
-    if (!file) {
-        error_set(err, -errno, "%s: cannot open: %s", path, strerror(errno));
-        return false;
-    }
-    while ((n = fread(data, 1, sizeof(data), file)) > 0 && !buf_is_full(out))
-        buf_append(out, data, n);
-    OPENSSL_cleanse(data, sizeof(data));
-    fclose(file);
-    while (out->length && strchr("\r\n", out->data[out->length - 1]))
-        buf_truncate(out, out->length - 1);
-    if (!out->length || buf_is_full(out) || strcspn(out->data, "\r\n") != out->length) {
-        error_set(err, -EINVAL, "%s: not one line of at most %d bytes", path, SECRET_MAX);
-        return false;
-    }
-    return true;
-}
-
-static bool add_authorization(struct aws_credentials *credentials)
-{
-    const char *path = aws_config_variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    const char *token = aws_config_variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-    CLEANUP_BUF struct buf text = BUF_INIT(SECRET_MAX);
-    struct error err;
-
-    drop_headers(credentials);
-    if (path && !read_secret(path, &text, &err)) {
-        fail(credentials, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: %s", err.text);
-        return false;
-    }
-    if (!path && token && (strcspn(token, "\r\n") != strlen(token) || strlen(token) > SECRET_MAX)) {
-        fail(credentials, "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line end, or is too long");
-        return false;
-    }
-    if (path || token)
-        add_header(credentials, "Authorization", path ? buf_text(&text) : token);
-    wipe(text.data);
-    return true;
-}
-
-static void begin_container(struct aws_credentials *credentials)
-{
-    const char *relative = aws_config_variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *url = aws_config_variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    char text[1024];
-
-    if (relative) {
-        snprintf(text, sizeof(text), "%s%s%s", CONTAINER_HOST, *relative == '/' ? "" : "/",
-                 relative);
-        url = text;
-    } else if (strncasecmp(url, "https://", 8) != 0 &&
-               (strncasecmp(url, "http://", 7) != 0 || !is_trusted_host(url))) {
-        fail(credentials,
-             "AWS_CONTAINER_CREDENTIALS_FULL_URI: '%.120s' is neither https nor on loopback, "
-             "169.254.170.2, 169.254.170.23 or fd00:ec2::23",
-             url);
-        return;
-    }
-    if (add_authorization(credentials))
-        ask_metadata(credentials, STEP_CONTAINER, url);
+    take_handed_keys(ctx, keys, "instance role (IMDSv2)", why);
 }
 
 /* ---- STS ---- */
+
+static void try_sts(void *ctx);
+
+/* True: it will be tried again. By the service's clock, where that differs from ours. */
+static bool tries_sts_again(struct aws_credentials *credentials, const struct aws_outcome *outcome,
+                            int64_t date_ms)
+{
+    if (credentials->sts.tries == STS_TRIES ||
+        (outcome->fault != AWS_TRY_AGAIN && (outcome->fault != AWS_SKEWED || !date_ms)))
+        return false;
+    if (outcome->fault == AWS_SKEWED)
+        credentials->sts.skew_ms = date_ms - clock_wall_ms();
+    loop_timer_in_ms(credentials->loop, &credentials->timer, STS_RETRY_MS);
+    return true;
+}
 
 static void on_sts(void *ctx, const struct http_answer *answer)
 {
@@ -463,34 +239,35 @@ static void on_sts(void *ctx, const struct http_answer *answer)
     credentials->call = NULL;
     if (!keys)
         keys = tree_get(root, "AssumeRoleWithWebIdentityResult/Credentials");
-    if (!root)
+    if (root && clock_from_rfc3339(tree_text(keys, "Expiration", ""), &expires_ms) &&
+        keep_keys(credentials, tree_text(keys, "AccessKeyId", NULL),
+                  tree_text(keys, "SecretAccessKey", NULL), tree_text(keys, "SessionToken", NULL),
+                  expires_ms))
+        go_on_with_keys(credentials);
+    else if (root)
+        fail(credentials, "AWS credentials: STS answers without keys");
+    else if (!tries_sts_again(credentials, &outcome, answer->date_ms))
         fail(credentials, "AWS credentials: the role is not to be had from STS: %s%s%.200s",
              outcome.code, *outcome.text ? ": " : "", outcome.text);
-    else if (!clock_from_rfc3339(tree_text(keys, "Expiration", ""), &expires_ms) ||
-             !keep_keys(credentials, tree_text(keys, "AccessKeyId", NULL),
-                        tree_text(keys, "SecretAccessKey", NULL),
-                        tree_text(keys, "SessionToken", NULL), expires_ms))
-        fail(credentials, "AWS credentials: STS answers without keys");
-    else
-        go_on_with_keys(credentials);
     arena_deinit(&arena);
 }
 
-static void ask_sts(struct aws_credentials *credentials, const char *operation,
-                    const struct aws_params *params, bool is_signed)
+static void try_sts(void *ctx)
 {
+    struct aws_credentials *credentials = ctx;
+    struct sts *sts = &credentials->sts;
     struct aws_endpoint endpoint;
     struct aws_request request = {0};
     struct aws_keys keys = keys_of(&credentials->next);
     struct error err = {""};
     int r = aws_config_needs_region(credentials->config, &err);
 
-    credentials->step = STEP_STS;
+    sts->tries++;
     if (r == 0)
         r = aws_config_endpoint(credentials->config, AWS_STS, &endpoint, &err);
     if (r == 0)
-        r = aws_request_build(&request, AWS_STS, operation, NULL, params, &endpoint,
-                              is_signed ? &keys : NULL, clock_wall_ms(), &err);
+        r = aws_request_build(&request, AWS_STS, sts->operation, NULL, &sts->params, &endpoint,
+                              sts->is_signed ? &keys : NULL, clock_wall_ms() + sts->skew_ms, &err);
     if (r == 0) {
         credentials->call = http_send(credentials->http, &request.http, on_sts, credentials);
         if (!credentials->call)
@@ -499,6 +276,25 @@ static void ask_sts(struct aws_credentials *credentials, const char *operation,
     aws_request_deinit(&request);
     if (r < 0)
         fail(credentials, "AWS credentials: %s", err.text);
+}
+
+static void forget_sts(struct sts *sts)
+{
+    if (sts->params.text.data)
+        OPENSSL_cleanse(sts->params.text.data, sts->params.text.length);
+    aws_params_deinit(&sts->params);
+}
+
+/* Takes over the parameters. */
+static void ask_sts(struct aws_credentials *credentials, const char *operation,
+                    struct aws_params params, bool is_signed)
+{
+    forget_sts(&credentials->sts);
+    credentials->sts = (struct sts){.operation = operation,
+                                    .params = params,
+                                    .is_signed = is_signed,
+                                    .skew_ms = credentials->sts.skew_ms};
+    try_sts(credentials);
 }
 
 static struct aws_params sts_params(const struct role *role)
@@ -525,14 +321,13 @@ static void go_on_with_keys(struct aws_credentials *credentials)
     if (role->external_id)
         aws_put(&params, "ExternalId", role->external_id);
     snprintf(credentials->source, sizeof(credentials->source), "role %.100s", role->arn);
-    ask_sts(credentials, "AssumeRole", &params, true);
-    aws_params_deinit(&params);
+    ask_sts(credentials, "AssumeRole", params, true);
 }
 
 static void begin_web_identity(struct aws_credentials *credentials, const char *path,
                                const struct role *role)
 {
-    CLEANUP_BUF struct buf token = BUF_INIT(SECRET_MAX);
+    CLEANUP_BUF struct buf token = BUF_INIT(AWS_SECRET_MAX);
     struct aws_params params;
     struct error err;
 
@@ -540,17 +335,15 @@ static void begin_web_identity(struct aws_credentials *credentials, const char *
         fail(credentials, "AWS_WEB_IDENTITY_TOKEN_FILE is set, AWS_ROLE_ARN is not");
         return;
     }
-    if (!read_secret(path, &token, &err)) {
+    if (aws_metadata_read_secret(path, &token, &err) < 0) {
         fail(credentials, "the web identity's token: %s", err.text);
         return;
     }
     params = sts_params(role);
     aws_put(&params, "WebIdentityToken", buf_text(&token));
     snprintf(credentials->source, sizeof(credentials->source), "web identity");
-    ask_sts(credentials, "AssumeRoleWithWebIdentity", &params, false);
-    OPENSSL_cleanse(params.text.data, params.text.length);
-    aws_params_deinit(&params);
-    wipe(token.data);
+    ask_sts(credentials, "AssumeRoleWithWebIdentity", params, false);
+    aws_metadata_wipe(token.data);
 }
 
 /* ---- environment and profiles ---- */
@@ -585,12 +378,10 @@ static void begin_source(struct aws_credentials *credentials, const char *profil
         else
             fail(credentials,
                  "profile '%s': credential_source is Environment, and there are no keys", profile);
-    } else if (strcmp(source, "EcsContainer") == 0 &&
-               (aws_config_variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
-                aws_config_variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"))) {
-        begin_container(credentials);
+    } else if (strcmp(source, "EcsContainer") == 0 && aws_metadata_has_container()) {
+        aws_metadata_ask_container(credentials->metadata, on_container_keys, credentials);
     } else if (strcmp(source, "Ec2InstanceMetadata") == 0) {
-        begin_imds(credentials);
+        aws_metadata_ask_instance(credentials->metadata, on_instance_keys, credentials);
     } else {
         fail(credentials, "profile '%s': credential_source '%.40s' is not to be had here", profile,
              source);
@@ -666,6 +457,7 @@ static void fetch(struct aws_credentials *credentials)
                         aws_config_variable("AWS_ROLE_SESSION_NAME"), NULL};
     struct error err;
 
+    credentials->is_fetching = true;
     credentials->role_count = 0;
     credentials->is_last_source = false;
     if (credentials->is_stale && aws_config_reload_keys(config, &err) < 0) {
@@ -683,12 +475,11 @@ static void fetch(struct aws_credentials *credentials)
         return;
     if (token_file) {
         begin_web_identity(credentials, token_file, &role);
-    } else if (aws_config_variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
-               aws_config_variable("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-        begin_container(credentials);
+    } else if (aws_metadata_has_container()) {
+        aws_metadata_ask_container(credentials->metadata, on_container_keys, credentials);
     } else {
         credentials->is_last_source = true;
-        begin_imds(credentials);
+        aws_metadata_ask_instance(credentials->metadata, on_instance_keys, credentials);
     }
 }
 
@@ -712,7 +503,7 @@ void aws_credentials_get(struct aws_credentials *credentials, aws_keys_fn fn, vo
     waiter = mem_alloc(sizeof(*waiter));
     *waiter = (struct waiter){credentials->waiters, fn, ctx};
     credentials->waiters = waiter;
-    if (credentials->step == STEP_NONE && !waiter->next)
+    if (!credentials->is_fetching && !waiter->next)
         fetch(credentials);
 }
 
@@ -747,7 +538,8 @@ struct aws_credentials *aws_credentials_new(struct loop *loop, struct http *http
     struct aws_credentials *credentials = mem_alloc(sizeof(*credentials));
 
     *credentials = (struct aws_credentials){.loop = loop, .http = http, .config = config};
-    credentials->timer = (struct loop_timer){.fn = try_metadata, .ctx = credentials};
+    credentials->metadata = aws_metadata_new(loop, http);
+    credentials->timer = (struct loop_timer){.fn = try_sts, .ctx = credentials};
     return credentials;
 }
 
@@ -756,17 +548,16 @@ struct aws_credentials *aws_credentials_free(struct aws_credentials *credentials
     if (!credentials)
         return NULL;
     http_cancel(credentials->http, credentials->call);
+    aws_metadata_free(credentials->metadata);
     loop_timer_stop(credentials->loop, &credentials->timer);
+    forget_sts(&credentials->sts);
     while (credentials->waiters) {
         struct waiter *waiter = credentials->waiters;
         credentials->waiters = waiter->next;
         mem_free(waiter);
     }
-    drop_headers(credentials);
     forget_keys(&credentials->current);
     forget_keys(&credentials->next);
-    OPENSSL_cleanse(credentials->imds_token, sizeof(credentials->imds_token));
-    mem_free(credentials->what);
     mem_free(credentials);
     return NULL;
 }

@@ -107,6 +107,8 @@ void *gather_read_items(struct gather *gather, enum estate_part part, const stru
     const struct record_type *type = estate_type(part);
     size_t before = list->count;
 
+    if (!items)
+        return NULL;
     record_read_list(&gather->estate->arena, type, list, items, RECORD_VENDOR);
     return (char *)list->items + before * type->size;
 }
@@ -180,23 +182,31 @@ static struct gather *free_gather(struct gather *gather)
     return NULL;
 }
 
-/* Services that came too late for their network to be asked for. */
+static bool has_subnets(const struct gather *gather)
+{
+    const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
+
+    for (size_t i = 0; i < gather_count(gather, ESTATE_SERVICES); i++)
+        if (services[i].subnets.count)
+            return true;
+    return false;
+}
+
+/* The network is asked for by the VPCs of the services' subnets. */
 static void note_unknown_network(struct gather *gather)
 {
     static const enum aws_operation_id network[] = {
         EC2_SECURITY_GROUPS,    EC2_NETWORK_ACLS, EC2_ROUTE_TABLES,        EC2_VPCS,
         EC2_NETWORK_INTERFACES, R53_ZONES_BY_VPC, EC2_SECURITY_GROUP_RULES};
-    const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
+    const char *text = has_subnets(gather)
+                           ? "the VPC of the services was not known in time"
+                           : "no service has subnets of its own (network mode awsvpc)";
 
-    if (gather->is_fleet_only || gather->vpcs.count || gather_count(gather, ESTATE_VPCS))
+    if (gather->is_fleet_only || gather->vpcs.count || gather_count(gather, ESTATE_VPCS) ||
+        !gather_count(gather, ESTATE_SERVICES))
         return;
-    for (size_t i = 0; i < gather_count(gather, ESTATE_SERVICES); i++)
-        if (services[i].subnets.count) {
-            for (size_t j = 0; j < ARRAY_SIZE(network); j++)
-                gather_note_missing(gather, network[j], "", "not-asked",
-                                    "the VPC of the services was not known in time", false);
-            return;
-        }
+    for (size_t i = 0; i < ARRAY_SIZE(network); i++)
+        gather_note_missing(gather, network[i], "", "not-asked", text, false);
 }
 
 static bool is_network_whole(const struct estate *estate)
@@ -276,6 +286,16 @@ static void on_deadline(void *ctx)
     finish(gather);
 }
 
+/* Once, though it be given by its name and by its ARN. */
+static void add_cluster(struct gather *gather, const char *cluster)
+{
+    for (size_t i = 0; i < gather->clusters.count; i++)
+        if (strcmp(estate_short_name(record_text(&gather->clusters, i)),
+                   estate_short_name(cluster)) == 0)
+            return;
+    record_add_text(&gather->estate->arena, &gather->clusters, cluster);
+}
+
 struct gather *gather_begin(struct aws *aws, struct loop *loop,
                             const struct gather_request *request, gather_fn fn, void *ctx)
 {
@@ -298,8 +318,7 @@ struct gather *gather_begin(struct aws *aws, struct loop *loop,
     gather->estate->taken_ms = clock_wall_ms();
     gather->estate->region = arena_strdup(&gather->estate->arena, aws_region(aws));
     for (size_t i = 0; i < request->cluster_count; i++)
-        if (!record_has_text(&gather->clusters, request->clusters[i]))
-            record_add_text(&gather->estate->arena, &gather->clusters, request->clusters[i]);
+        add_cluster(gather, request->clusters[i]);
     begin_fleet(gather);
     loop_timer_in_ms(loop, &gather->deadline, (uint64_t)gather->deadline_ms);
     loop_timer_in_ms(loop, &gather->patience, (uint64_t)gather->deadline_ms / GATHER_STAGES);

@@ -14,7 +14,7 @@
 #define GATHER_STAGES      4 /* so many in that time: a slow answer holds up its own stage only */
 #define GATHER_NETWORK_MS  60000
 #define GATHER_TASKS_MAX   20000
-#define GATHER_STOPPED_MAX 200 /* stopped tasks that are described, of a cluster */
+#define GATHER_STOPPED_MAX 200 /* stopped tasks that are described, in all */
 #define GATHER_ASKED_MAX \
     50 /* registries that are asked one by one, where records and tasks differ */
 #define GATHER_CLUSTERS_MAX 16

@@ -22,7 +22,6 @@ sys.path.insert(0, os.path.join(HERE, ".."))
 
 import aws  # noqa: E402
 from localfleet.cloud.operations import OPERATIONS  # noqa: E402
-from localfleet.cloud.server import structure  # noqa: E402
 
 BOTO = {"elasticloadbalancing": "elbv2"}
 FLEET = aws.SHOP + "clusters: [local, batch]\n"
@@ -186,6 +185,21 @@ def to_input(value, shape, protocol):
     return value
 
 
+def signature_of(call):
+    return call["headers"]["authorization"].rsplit("Signature=", 1)[1]
+
+
+def botocores(call, credentials):
+    """The signature that botocore makes for a request as it came."""
+    names = ("host", "content-type", "x-amz-target", "x-amz-date", "x-amz-security-token")
+    headers = {name: value for name, value in call["headers"].items() if name in names}
+    request = AWSRequest(call["method"], f"http://{call['headers']['host']}{call['path']}", data=call["body"],
+                         headers=headers)
+    request.context["timestamp"] = headers["x-amz-date"]
+    signer = SigV4Auth(credentials, call["operation"].split(":")[0], call["region"])
+    return signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+
+
 class Requests(unittest.TestCase):
     """Every request of ours is one that botocore's models allow, signed as botocore signs it."""
 
@@ -231,17 +245,23 @@ class Requests(unittest.TestCase):
 
     def test_signatures_are_botocores(self):
         for call in self.calls:
-            service = call["operation"].split(":")[0]
-            headers = {name: value for name, value in call["headers"].items()
-                       if name in ("host", "content-type", "x-amz-target", "x-amz-date")}
-            request = AWSRequest(call["method"], f"http://{call['headers']['host']}{call['path']}", data=call["body"],
-                                 headers=headers)
-            request.context["timestamp"] = headers["x-amz-date"]
-            signer = SigV4Auth(Credentials(aws.ACCESS, aws.SECRET), service, call["region"])
-            canonical = signer.canonical_request(request)
-            text = signer.string_to_sign(request, canonical)
-            self.assertTrue(call["headers"]["authorization"].endswith("Signature=" + signer.signature(text, request)),
-                            call["operation"])
+            self.assertEqual(signature_of(call), botocores(call, Credentials(aws.ACCESS, aws.SECRET)), call["operation"])
+
+    def test_session_token_and_a_clock_that_is_off(self):
+        """A token is signed, too; and a request is signed for the time that it is over there."""
+        self.estate["keys"]["ASIASESSION"] = {"secret": "s3cr3t/+", "token": "token/with+all==of%it"}
+        self.aws.put(self.estate)
+        self.aws.order({"operation": "*", "do": "skew", "seconds": -7200})
+        result = self.aws.import_fleet(env={"AWS_ACCESS_KEY_ID": "ASIASESSION", "AWS_SECRET_ACCESS_KEY": "s3cr3t/+",
+                                            "AWS_SESSION_TOKEN": "token/with+all==of%it"})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        calls = [call for call in self.aws.calls() if not call["operation"].endswith(":refused")]
+        self.assertGreater(len(calls), 5)
+        for call in calls:
+            self.assertIn("x-amz-security-token", call["headers"]["authorization"])
+            self.assertEqual(signature_of(call), botocores(call, Credentials("ASIASESSION", "s3cr3t/+", "token/with+all==of%it")))
+            signed = datetime.strptime(call["headers"]["x-amz-date"], "%Y%m%dT%H%M%SZ")
+            self.assertLess(abs((datetime.utcnow() - signed).total_seconds() - 7200), 60)
 
     def test_regions(self):
         for call in self.calls:

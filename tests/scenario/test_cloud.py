@@ -16,7 +16,7 @@ import harness
 from harness import Fleet, program
 
 import aws
-from aws import ACCESS, Aws, Collector, SECRET, clean_env
+from aws import ACCESS, Aws, Collector, SECRET
 
 CLUSTERS = "clusters: [local]\n"
 IMPORTABLE = """
@@ -154,6 +154,10 @@ class Import(AwsTest):
             self.assertEqual(result.returncode, 2, words)
             self.assertIn(text, result.stderr)
             self.assertEqual(result.stdout, "")
+
+    def test_cluster_by_both_names(self):
+        both = self.aws.import_fleet(cluster="local,arn:aws:ecs:eu-west-1:123456789012:cluster/local")
+        self.assertEqual(both.stdout.split("\n", 2)[2], self.aws.import_fleet().stdout.split("\n", 2)[2])
 
     def test_no_such_cluster(self):
         result = self.aws.import_fleet(cluster="nowhere")
@@ -295,6 +299,20 @@ class Restart(AwsTest):
             _, after = collector.run()
             self.assertEqual(self.aws.operations().count("ecs:DescribeTaskDefinition"), 0)
             self.assertEqual(after["definitions"], before["definitions"])
+        finally:
+            collector.close()
+
+    def test_no_subnets(self):
+        """Bridge and host mode: whose network it is is not known, and that is said."""
+        document = json.loads(json.dumps(self.estate))
+        for service in document["ecs"]["clusters"]["local"]["services"]:
+            del service["networkConfiguration"]
+        self.aws.put(document)
+        collector = Collector(self.aws, aws.SHOP + CLUSTERS)
+        try:
+            _, estate = collector.run()
+            self.assertEqual({one["code"] for one in estate["missing"]}, {"not-asked"})
+            self.assertIn("no service has subnets of its own", estate["missing"][0]["text"])
         finally:
             collector.close()
 
@@ -455,6 +473,7 @@ class CredentialSources(AwsTest):
         result = self.aws.import_fleet(env={**self.NO_KEYS, **env})
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn("secret", result.stdout + result.stderr)
+        self.source = result.stderr.strip().rsplit(": ", 1)[-1]
         keys = {re.search(r"Credential=([^/]+)/", call["headers"]["authorization"]).group(1)
                 for call in self.aws.calls() if call["operation"].startswith("ecs:")}
         self.assertEqual(len(keys), 1)
@@ -470,6 +489,7 @@ class CredentialSources(AwsTest):
         self.assertEqual(self.used({"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}), ACCESS)
         self.assertEqual(self.used({"AWS_ACCESS_KEY_ID": "ASIACONTAINER", "AWS_SECRET_ACCESS_KEY": "container",
                                     "AWS_SESSION_TOKEN": "container-token"}), "ASIACONTAINER")
+        self.assertEqual(self.source, "environment")
         self.refused({"AWS_ACCESS_KEY_ID": ACCESS}, "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not")
         self.refused({"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch")
 
@@ -495,7 +515,15 @@ class CredentialSources(AwsTest):
                            f"[profile denied]\nrole_arn={self.ROLE}x\nsource_profile=base\n")
         env = {"AWS_SHARED_CREDENTIALS_FILE": credentials, "AWS_CONFIG_FILE": config}
         self.assertEqual(self.used({**env, "AWS_PROFILE": "ops"}), "ASIAROLE")
+        self.assertEqual(self.source, "role " + self.ROLE)
         self.assertEqual(self.aws.operations().count("sts:AssumeRole"), 1)
+        # A role, too, is asked for again where STS falters, and by its clock.
+        self.aws.order({"operation": "sts:AssumeRole", "do": "fail", "times": 2})
+        result = self.aws.import_fleet(env={**self.NO_KEYS, **env, "AWS_PROFILE": "ops"})
+        self.assertEqual((result.returncode, self.aws.operations().count("sts:AssumeRole")), (0, 3), result.stderr)
+        self.aws.order({"operation": "*", "do": "skew", "seconds": 7200})
+        self.assertEqual(self.aws.import_fleet(env={**self.NO_KEYS, **env, "AWS_PROFILE": "ops"}).returncode, 0)
+        self.aws.order()
         self.refused({**env, "AWS_PROFILE": "circle"}, "leads in a circle")
         self.refused({**env, "AWS_PROFILE": "sso"}, "aws configure export-credentials --profile sso")
         self.refused({**env, "AWS_PROFILE": "denied"}, "the role is not to be had from STS: AccessDenied")

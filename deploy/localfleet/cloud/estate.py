@@ -13,7 +13,6 @@ from ..network import protocol_of
 REGION, ACCOUNT, CLUSTER = "eu-west-1", "123456789012", "local"
 VPC = "vpc-0local0fleet0000001"
 KEYS = {"AKIAIOSFODNN7EXAMPLE": {"secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}}
-MAIN_ACL = "acl-0local0main0000001"
 ACL_FAULT = 90  # rule number: before what allows everything
 EPHEMERAL = (32768, 60999)  # of Linux
 NO_CONDITION = {"cidrBlock": "0.0.0.0/0", "protocol": "-1"}

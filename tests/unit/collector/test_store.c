@@ -1,3 +1,4 @@
+#include "collector/estate_store.h"
 #include "collector/store.h"
 #include "collector/store_schema.h"
 #include "tests/unit/test.h"
@@ -465,6 +466,51 @@ static void test_a_second_collector_is_refused(void **state)
     store_close(store);
 }
 
+static int64_t count_contents(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    int64_t count;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "SELECT count(*) FROM estate_content", -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    count = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return count;
+}
+
+/* What two runs have in common is stored once, and is found by both. */
+static void test_an_estate_is_stored_once(void **state)
+{
+    struct store *store = open_store();
+    const struct store_estate record = {1000, 900, "eu-west-1"};
+    struct estate *estate = estate_new(), *read;
+    int64_t assignment, first = put_run(store, &assignment), second = put_run(store, &assignment);
+
+    (void)state;
+    estate->taken_ms = record.taken_ms;
+    estate->network_taken_ms = record.network_taken_ms;
+    estate->region = record.region;
+    estate_note_missing(estate, "ecs:ListTasks", "local", "no-answer", "", false);
+    assert_int_equal(store_last_estate(store), 0);
+    assert_null(estate_store_get(store, first, ESTATE_ALL));
+    assert_int_equal(estate_store_put(store, first, estate), 0);
+    assert_int_equal(estate_store_put(store, second, estate), 0);
+    assert_int_equal(store_last_estate(store), second);
+    read = estate_store_get(store, first, ESTATE_ONLY(ESTATE_MISSING));
+    assert_int_equal(read->network_taken_ms, 900);
+    assert_string_equal(read->region, "eu-west-1");
+    assert_false(estate_has(read, "ecs:ListTasks"));
+    estate_free(read);
+    estate_free(estate);
+    store_close(store);
+    assert_int_equal(count_contents(), 2); /* the one that is not empty, and all that are */
+}
+
 #define STORE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -478,6 +524,7 @@ int main(void)
         STORE_TEST(test_the_same_fleet_is_stored_once),
         STORE_TEST(test_what_is_not_ours_is_left_alone),
         STORE_TEST(test_every_fact_is_kept),
+        STORE_TEST(test_an_estate_is_stored_once),
         STORE_TEST(test_an_older_schema_is_taken_over),
         STORE_TEST(test_a_newer_schema_is_refused),
         STORE_TEST(test_a_second_collector_is_refused),
