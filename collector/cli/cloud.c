@@ -74,16 +74,39 @@ void cloud_add_service(struct table *table, const struct cJSON *cloud)
     add_state(table, cloud);
 }
 
+/* The same trouble with another call: no credentials, say. A permission is a call's own. */
+static bool is_same_trouble(const cJSON *a, const cJSON *b)
+{
+    return !json_bool(a, "is_permission", false) &&
+           strcmp(json_string(a, "code", ""), json_string(b, "code", "")) == 0 &&
+           strcmp(json_string(a, "text", ""), json_string(b, "text", "")) == 0;
+}
+
+/* How many of those from `from` on and before `to` have its trouble, too. */
+static int count_same(const cJSON *missing, const cJSON *from, const cJSON *to)
+{
+    int count = 0;
+
+    for (; from && from != to; from = from->next)
+        count += is_same_trouble(missing, from);
+    return count;
+}
+
 void cloud_print_missing(const struct cJSON *cloud)
 {
-    const cJSON *missing;
+    const cJSON *list = member(cloud, "missing"), *missing;
 
-    cJSON_ArrayForEach(missing, member(cloud, "missing"))
+    cJSON_ArrayForEach(missing, list)
     {
         const char *call = json_string(missing, "call", "?"), *of = json_string(missing, "of", "");
         const char *text = json_string(missing, "text", "");
-        printf("Not known of the cloud: %s%s%s failed: %s%s%.160s\n", call, *of ? " of " : "",
-               short_name(of), json_string(missing, "code", "?"), *text ? ": " : "", text);
+        int more = count_same(missing, missing->next, NULL);
+        if (count_same(missing, list->child, missing))
+            continue;
+        printf("Not known of the cloud: %s%s%s", call, *of ? " of " : "", short_name(of));
+        if (more)
+            printf(" and %d other calls", more);
+        printf(" failed: %s%s%.400s\n", json_string(missing, "code", "?"), *text ? ": " : "", text);
         if (json_bool(missing, "is_permission", false))
             printf("  allow %s: deploy/aws/collector-policy.json has all that is needed\n", call);
     }

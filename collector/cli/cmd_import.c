@@ -57,12 +57,24 @@ static void show_progress(void *ctx)
     loop_timer_in_ms(import->loop, &import->progress, PROGRESS_MS);
 }
 
+/* An earlier line has said the same: no credentials, say. A permission is a call's own. */
+static bool is_said(const struct estate_missing *missing, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (!missing[index].is_permission && strcmp(missing[i].code, missing[index].code) == 0 &&
+            strcmp(missing[i].text, missing[index].text) == 0)
+            return true;
+    return false;
+}
+
 /* What could not be read, a line each. */
 static void say_missing(const struct estate *estate)
 {
     const struct estate_missing *missing = estate->parts[ESTATE_MISSING].items;
 
     for (size_t i = 0; i < estate_count(estate, ESTATE_MISSING); i++) {
+        if (is_said(missing, i))
+            continue;
         fprintf(stderr, "canreach fleet: %s%s%s: %s%s%s\n", missing[i].call,
                 *missing[i].of ? " " : "", missing[i].of, missing[i].code,
                 *missing[i].text ? ": " : "", missing[i].text);
@@ -83,11 +95,12 @@ static int print_fleet(const struct settings *settings, const struct import *imp
     size_t count;
 
     say_missing(estate);
+    if (!estate_count(estate, ESTATE_SERVICES) && estate_count(estate, ESTATE_MISSING))
+        return EXIT_USAGE;
     if (!estate_count(estate, ESTATE_SERVICES))
-        return command_error(
-            "fleet", estate_count(estate, ESTATE_MISSING) ? EXIT_USAGE : EXIT_NO_VERDICT,
-            "no service was found in %s%s", estate_short_name(settings->clusters.items[0]),
-            settings->clusters.count > 1 ? ", ..." : "");
+        return command_error("fleet", EXIT_NO_VERDICT, "%s has no services%s",
+                             estate_short_name(settings->clusters.items[0]),
+                             settings->clusters.count > 1 ? ", nor have the others" : "");
     clock_rfc3339(estate->taken_ms, time);
     buf_printf(&heading,
                "Written by canreach fleet import, %.19sZ, %s. Every service is expected to "

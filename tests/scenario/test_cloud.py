@@ -164,6 +164,13 @@ class Import(AwsTest):
         self.assertEqual(result.returncode, 2)
         self.assertIn("ecs:ListServices nowhere: ClusterNotFoundException", result.stderr)
 
+    def test_no_services(self):
+        document = json.loads(json.dumps(self.estate))
+        document["ecs"]["clusters"]["empty"] = {"services": [], "tasks": []}
+        self.aws.put(document)
+        result = self.aws.import_fleet(cluster="empty")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (3, "", "canreach fleet: empty has no services\n"))
+
     def test_half_of_it(self):
         """Something could not be read: written, and said; with a status of its own."""
         self.aws.put({**self.estate, "denied": ["elasticloadbalancing:DescribeTargetGroups"]})
