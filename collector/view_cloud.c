@@ -66,7 +66,7 @@ int view_estate(const struct runs *runs, const struct store_run *record, struct 
 /* The fleet's service is the ECS service of its name; "CLUSTER.NAME" where two clusters have it. */
 static const struct estate_service *find_service(const struct estate *estate, const char *name)
 {
-    const struct estate_service *services = estate->parts[ESTATE_SERVICES].items;
+    const struct estate_service *services = estate->parts[ESTATE_SERVICES].items, *found = NULL;
     size_t count = estate_count(estate, ESTATE_SERVICES);
 
     for (size_t i = 0; i < count; i++) {
@@ -76,9 +76,12 @@ static const struct estate_service *find_service(const struct estate *estate, co
             return &services[i];
     }
     for (size_t i = 0; i < count; i++)
-        if (strcmp(services[i].name, name) == 0)
-            return &services[i];
-    return NULL;
+        if (strcmp(services[i].name, name) == 0) {
+            if (found)
+                return NULL; /* of two, which? */
+            found = &services[i];
+        }
+    return found;
 }
 
 static bool is_task_of(const struct estate_task *task, const struct estate_service *service)
@@ -249,6 +252,34 @@ static bool is_its_group(const struct estate *estate, const struct estate_servic
     return false;
 }
 
+/* {id: name} of the groups that the rules of its groups speak of. */
+static void put_peer_names(const struct estate *estate, const struct estate_service *service,
+                           struct buf *out)
+{
+    const struct estate_group *groups = estate->parts[ESTATE_GROUPS].items;
+    struct record_list known = {0};
+    struct arena arena = {0};
+
+    view_put_key(out, "group_names");
+    buf_putc(out, '{');
+    for (size_t i = 0; i < estate_count(estate, ESTATE_GROUPS); i++) {
+        const struct estate_rule *rules = groups[i].rules.items;
+        for (size_t j = 0; j < groups[i].rules.count && is_its_group(estate, service, &groups[i]);
+             j++) {
+            const struct estate_group *peer = estate_find(estate, ESTATE_GROUPS, rules[j].peer);
+            if (!peer || record_has_text(&known, peer->id))
+                continue;
+            buf_puts(out, known.count ? "," : "");
+            buf_put_json(out, peer->id);
+            buf_putc(out, ':');
+            buf_put_json(out, peer->name);
+            record_add_text(&arena, &known, peer->id);
+        }
+    }
+    buf_putc(out, '}');
+    arena_deinit(&arena);
+}
+
 /* What its names lead to, as the hosted zones have it. */
 static bool is_its_record(const struct fleet_service *service, const struct estate_record *record)
 {
@@ -312,6 +343,7 @@ int view_service(const struct runs *runs, const char *name, struct buf *out)
         record_write(estate_type(ESTATE_SERVICES), service, out);
         for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
             put_picked(estate, service, parts[i].part, parts[i].is_wanted, out);
+        put_peer_names(estate, service, out);
         put_records(estate, &runs->fleet->services[index], out);
     }
     buf_putc(out, '}');

@@ -114,6 +114,26 @@ void cloud_print_missing(const struct cJSON *cloud)
 
 /* ---- one service ---- */
 
+/* The container that ended badly says more than the task. */
+static void add_stop_reason(struct table *table, const cJSON *task)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(2048);
+    const cJSON *container;
+
+    buf_puts(&text, json_string(task, "stop_reason", ""));
+    cJSON_ArrayForEach(container, member(task, "containers"))
+    {
+        int64_t code = json_int(container, "exit_code", INT32_MIN, INT32_MAX, 0);
+        const char *reason = json_string(container, "reason", "");
+        if (!code && !*reason)
+            continue;
+        buf_printf(&text, "%s%s: exit %lld%s%s", text.length ? "; " : "",
+                   json_string(container, "name", "?"), (long long)code, *reason ? ", " : "",
+                   reason);
+    }
+    table_add(table, PLAIN, "%s", buf_text(&text));
+}
+
 static void print_tasks(const cJSON *tasks)
 {
     static const char *const heads[] = {"task",   "zone",     "address",       "status",
@@ -132,7 +152,7 @@ static void print_tasks(const cJSON *tasks)
         table_add(&table, is_running ? GREEN : YELLOW, "%s", json_string(task, "status", "?"));
         table_add(&table, strcmp(health, "UNHEALTHY") == 0 ? RED : PLAIN, "%s", health);
         table_add(&table, PLAIN, "%s", short_name(json_string(task, "definition", "?")));
-        table_add(&table, PLAIN, "%s", json_string(task, "stop_reason", ""));
+        add_stop_reason(&table, task);
     }
     if (cJSON_GetArraySize(tasks)) {
         putchar('\n');
@@ -167,13 +187,17 @@ static void put_ports(const cJSON *rule, struct buf *out)
 
     if (strcmp(protocol, "-1") == 0)
         buf_puts(out, "everything");
+    else if (strncmp(protocol, "icmp", 4) == 0 && from < 0)
+        buf_puts(out, protocol);
+    else if (strncmp(protocol, "icmp", 4) == 0)
+        buf_printf(out, "%s type %lld", protocol, (long long)from);
     else if (from == to)
         buf_printf(out, "%s %lld", protocol, (long long)from);
     else
         buf_printf(out, "%s %lld-%lld", protocol, (long long)from, (long long)to);
 }
 
-static void print_rule(const cJSON *rule)
+static void print_rule(const cJSON *rule, const cJSON *names)
 {
     static const char *const ends[] = {"peer", "block", "block6", "prefix_list"};
     CLEANUP_BUF struct buf ports = BUF_INIT(128);
@@ -183,12 +207,13 @@ static void print_rule(const cJSON *rule)
         if (json_string(rule, ends[i], NULL))
             end = json_string(rule, ends[i], "?");
     put_ports(rule, &ports);
-    printf("    %s %s %s %s  (%s)\n", json_bool(rule, "is_egress", false) ? "out" : "in ",
+    printf("    %s %s %s %s%s%s  (%s)\n", json_bool(rule, "is_egress", false) ? "out" : "in ",
            buf_text(&ports), json_bool(rule, "is_egress", false) ? "to" : "from", end,
+           json_string(names, end, NULL) ? " = " : "", json_string(names, end, ""),
            json_string(rule, "id", "?"));
 }
 
-static void print_groups(const cJSON *groups)
+static void print_groups(const cJSON *groups, const cJSON *names)
 {
     const cJSON *group, *rule;
 
@@ -198,7 +223,7 @@ static void print_groups(const cJSON *groups)
                json_string(group, "name", "?"));
         cJSON_ArrayForEach(rule, member(group, "rules"))
         {
-            print_rule(rule);
+            print_rule(rule, names);
         }
     }
 }
@@ -226,8 +251,11 @@ static void print_registries(const cJSON *document)
     }
     cJSON_ArrayForEach(record, member(document, "records"))
     {
-        printf("  record %s %s %s\n", json_string(record, "name", "?"),
-               json_string(record, "type", "?"), text_at(member(record, "values"), 0));
+        printf("  record %s %s", json_string(record, "name", "?"),
+               json_string(record, "type", "?"));
+        for (int i = 0; i < cJSON_GetArraySize(member(record, "values")); i++)
+            printf(" %s", text_at(member(record, "values"), i));
+        putchar('\n');
     }
 }
 
@@ -241,8 +269,9 @@ static void print_targets(const cJSON *groups)
                json_string(group, "health_protocol", "?"), json_string(group, "health_path", ""));
         cJSON_ArrayForEach(target, member(group, "targets"))
         {
-            printf("    %s:%lld %s %s\n", json_string(target, "id", "?"),
+            printf("    %s:%lld %s%s%s\n", json_string(target, "id", "?"),
                    (long long)number(target, "port"), json_string(target, "state", "?"),
+                   json_string(target, "reason", NULL) ? ", " : "",
                    json_string(target, "reason", ""));
         }
     }
@@ -284,7 +313,7 @@ void cloud_print_service(const struct cJSON *document)
     print_deployments(ecs);
     print_registries(document);
     print_targets(member(document, "target_groups"));
-    print_groups(member(document, "groups"));
+    print_groups(member(document, "groups"), member(document, "group_names"));
     print_tasks(member(document, "tasks"));
     print_events(ecs);
     printf("\nAs AWS had it at %s (run %s); the network at %s.\n", json_string(cloud, "taken", "?"),

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT(type, field, path)                                                \
@@ -514,6 +515,25 @@ void *estate_find(const struct estate *estate, enum estate_part part, const char
             return record;
     }
     return NULL;
+}
+
+/* `offset`: of the id. */
+static int by_id(const void *a, const void *b, void *offset)
+{
+    const char *const *x = (const void *)((const char *)a + *(const size_t *)offset);
+    const char *const *y = (const void *)((const char *)b + *(const size_t *)offset);
+
+    return strcmp(*x, *y);
+}
+
+void estate_sort(struct estate *estate)
+{
+    for (int i = 0; i < ESTATE_PART_COUNT; i++) {
+        const struct record_type *type = parts[i].type;
+        size_t offset = type->fields[0].offset;
+        if (estate->parts[i].count)
+            qsort_r(estate->parts[i].items, estate->parts[i].count, type->size, by_id, &offset);
+    }
 }
 
 struct estate_service *estate_find_service(const struct estate *estate, const char *cluster,

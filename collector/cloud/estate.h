@@ -286,6 +286,10 @@ void *estate_find(const struct estate *estate, enum estate_part part, const char
 struct estate_service *estate_find_service(const struct estate *estate, const char *cluster,
                                            const char *name);
 
+/* Every part in the order of its ids, however the answers came: so two estates that say the same
+ * are the same. Pointers to records are void then. */
+void estate_sort(struct estate *estate);
+
 /* Takes down that a call failed; what fails the same way is counted. */
 void estate_note_missing(struct estate *estate, const char *call, const char *of, const char *code,
                          const char *text, bool is_permission);

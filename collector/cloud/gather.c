@@ -231,6 +231,7 @@ static void finish(struct gather *gather)
     gather_keep_used_target_groups(gather);
     gather_prune_ecs(gather);
     gather_prune_names(gather);
+    estate_sort(estate);
     gather->estate = NULL;
     free_gather(gather);
     fn(ctx, estate);

@@ -180,6 +180,40 @@ class Import(AwsTest):
         self.assertIn("services:", result.stdout)
 
 
+class Shown(AwsTest):
+    """What a person sees."""
+
+    document = staticmethod(aws.rich)
+
+    def check(self, name, text):
+        text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-11-20T00:00:00.000Z", text)
+        path = os.path.join(aws.HERE, "golden", name)
+        if os.environ.get("UPDATE_GOLDEN"):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(text, file.read())
+
+    def test_services(self):
+        document = {**self.estate, "denied": ["ec2:DescribeSubnets"]}
+        collector = Collector(self.aws, aws.SHOP + "clusters: [local, batch]\n")
+        try:
+            collector.run()
+            self.check("services.cloud.txt", collector.canreach("services").stdout)
+            self.check("service.cloud.txt", collector.canreach("services", "web").stdout)
+            self.check("service.cache.txt", collector.canreach("services", "cache").stdout)
+            result = collector.canreach("services", "nobody")
+            self.assertEqual((result.returncode, result.stderr),
+                             (3, "canreach services: the fleet has no such service\n"))
+            self.aws.put(document)
+            collector.stop()
+            collector.start()
+            collector.run()
+            self.check("services.denied.txt", collector.canreach("services").stdout)
+        finally:
+            collector.close()
+
+
 class Failures(AwsTest):
     """Whatever an API does: the run goes on, and says what is missing."""
 
