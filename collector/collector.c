@@ -156,7 +156,10 @@ static void want_estate(struct collector *collector, struct run *run)
 {
     if (!collector->cloud || !cloud_want(collector->cloud, run->record.id, run_needs_network(run)))
         return;
-    run->cloud_us = clock_mono_us() + (uint64_t)(collector->cloud_ms + CLOUD_SLACK_MS) * 1000;
+    if (!run->patience_us)
+        run->patience_us =
+            clock_mono_us() + (uint64_t)(collector->cloud_ms + CLOUD_SLACK_MS) * 1000;
+    run->cloud_us = run->patience_us;
     run->network_ms = 0;
 }
 

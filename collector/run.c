@@ -477,13 +477,11 @@ static void open_gate(struct run *run, uint64_t now_us)
 /* Where all is well there is nothing to explain. */
 static bool waits_for_cloud(struct run *run, uint64_t now_us)
 {
-    if (!run->cloud_us || !run->item_count)
+    uint64_t until_us = run->cloud_us < run->limit_us ? run->cloud_us : run->limit_us;
+
+    if (!run->cloud_us || !run->item_count || now_us >= until_us)
         return false;
-    if (now_us >= run->cloud_us) {
-        run->cloud_us = 0;
-        return false;
-    }
-    run->deadline_us = run->cloud_us;
+    run->deadline_us = until_us;
     return true;
 }
 
@@ -518,8 +516,9 @@ static bool advance(struct runs *runs, struct run *run, uint64_t now_us)
         run_end_round(runs, run, now_us);
         is_over = now_us >= run->deadline_us;
     }
-    if (run->record.state == RUN_SETTLING && (is_over || run_has_settled(run)) &&
-        !waits_for_cloud(run, now_us)) {
+    if (run->record.state == RUN_SETTLING && (is_over || run_has_settled(run)))
+        run->is_settled = true;
+    if (run->is_settled && !waits_for_cloud(run, now_us)) {
         if (judge(runs, run) == 0)
             return true;
         run->deadline_us = now_us + 1000000; /* the store said no: again in a second */

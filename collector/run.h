@@ -154,12 +154,14 @@ struct run {
     struct answers answers;
 
     bool is_small;
+    bool is_settled;      /* all are done; it may wait for the cloud's view */
     unsigned round;       /* of confirmation; 0 before */
     uint64_t gate_us;     /* no probe before: the watches are awaited; 0: open */
     uint64_t deadline_us; /* of the present state */
     uint64_t limit_us;    /* of the whole */
     int provisional;      /* enum verdict, once the sweep is over; -1 before */
     uint64_t cloud_us;    /* a run that fails waits till then for the cloud's view; 0: no more */
+    uint64_t patience_us; /* the latest such moment, set when it was first asked for */
     int64_t network_ms;   /* of when the network is in it, wall clock; 0: there is none */
     int64_t names_per_second; /* that its slowest agent resolves */
     struct arena arena;

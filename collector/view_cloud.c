@@ -264,8 +264,9 @@ static void put_peer_names(const struct estate *estate, const struct estate_serv
     buf_putc(out, '{');
     for (size_t i = 0; i < estate_count(estate, ESTATE_GROUPS); i++) {
         const struct estate_rule *rules = groups[i].rules.items;
-        for (size_t j = 0; j < groups[i].rules.count && is_its_group(estate, service, &groups[i]);
-             j++) {
+        if (!is_its_group(estate, service, &groups[i]))
+            continue;
+        for (size_t j = 0; j < groups[i].rules.count; j++) {
             const struct estate_group *peer = estate_find(estate, ESTATE_GROUPS, rules[j].peer);
             if (!peer || record_has_text(&known, peer->id))
                 continue;

@@ -66,7 +66,8 @@ class InTheFleet(unittest.TestCase):
 
     def test_followed_fleet(self):
         """No service in the file: they come out of the cluster. A planted fault shows in both views."""
-        fleet = Fleet(harness.SHOP.replace("check: tcp, port: 6379", "check: redis, port: 6379"), "--cloud", "follow")
+        with harness.patched_environment({"CANREACH_CLOUD_TIMEOUT": "6s"}):
+            fleet = Fleet(harness.SHOP.replace("check: tcp, port: 6379", "check: redis, port: 6379"), "--cloud", "follow")
         try:
             status, document = fleet.run()
             self.assertEqual(status, 0, document)
@@ -87,9 +88,24 @@ class InTheFleet(unittest.TestCase):
             self.assertEqual(len(detail["records"]), 3)
             self.assertEqual(len(detail["registries"][0]["instances"]), 3)
             detail = json.loads(fleet.canreach("services", "cache", "-o", "json").stdout)
-            self.assertEqual([task["health"] for task in detail["tasks"]], ["HEALTHY", "UNHEALTHY"])
+            self.assertEqual(sorted(task["health"] for task in detail["tasks"]), ["HEALTHY", "UNHEALTHY"])
+            # A run that fails waits for the cloud, but not for ever.
+            self.order(fleet, {"operation": "ecs:ListServices", "do": "hang", "seconds": 60, "times": 9})
+            began = time.monotonic()
+            status, document = fleet.run("--from", "web", "--to", "api")
+            self.assertEqual((status, document["run"]["verdict"]), (1, "fail"))
+            self.assertLess(time.monotonic() - began, 15)
+            self.assertEqual([(one["call"], one["code"]) for one in document["run"]["cloud"]["missing"]
+                              if one["call"] == "ecs:ListServices"], [("ecs:ListServices", "no-answer")])
         finally:
             fleet.down()
+
+    def order(self, fleet, *orders):
+        """To the stand-in, which only the fleet's own tasks reach."""
+        script = ("import sys, urllib.request as r; "
+                  "r.urlopen(r.Request('http://10.77.0.6/standin/orders', sys.argv[1].encode()))")
+        result = fleet.local("exec", "cloud", "/usr/bin/python3", "-c", script, json.dumps(orders))
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def rules(self, fleet):
         """(source group, target group) of what is let in, by the names of the groups."""
