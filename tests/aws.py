@@ -39,6 +39,11 @@ services:
 """
 
 
+def alone():
+    """Runs a command in a network namespace of its own, with nobody else in it."""
+    return ["unshare", *([] if os.getuid() == 0 else ["--user", "--map-root-user"]), "--net"]
+
+
 def clean_env():
     """Of this process, without what would lead AWS's tools elsewhere."""
     return {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CANREACH_"))}
@@ -181,14 +186,15 @@ class Aws:
     def operations(self):
         return [call["operation"] for call in self.calls()]
 
-    def canreach(self, *words, env=None, timeout=60):
-        """canreach, with the stand-in for AWS; `env`: what is set (None: taken away) beside it."""
+    def canreach(self, *words, env=None, timeout=60, within=()):
+        """canreach, with the stand-in for AWS; `env`: what is set (None: taken away) beside it; `within`: a
+        command that runs it."""
         merged = {**clean_env(), **self.env, **(env or {})}
-        return subprocess.run([program("canreach"), *words], text=True, capture_output=True, check=False,
+        return subprocess.run([*within, program("canreach"), *words], text=True, capture_output=True, check=False,
                               timeout=timeout, env={key: value for key, value in merged.items() if value is not None})
 
-    def import_fleet(self, *words, cluster="local", env=None, timeout=60):
-        return self.canreach("fleet", "import", "--cluster", cluster, *words, env=env, timeout=timeout)
+    def import_fleet(self, *words, cluster="local", **options):
+        return self.canreach("fleet", "import", "--cluster", cluster, *words, **options)
 
     def close(self):
         self.process.kill()

@@ -627,8 +627,7 @@ standin.close()
 sys.stderr.write(result.stderr)
 print(test_cloud.Metadata.seen[0][1], result.returncode)
 """
-        user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
-        result = subprocess.run(["unshare", *user, "--net", sys.executable, "-B", "-c", script], text=True, capture_output=True,
+        result = subprocess.run([*aws.alone(), sys.executable, "-B", "-c", script], text=True, capture_output=True,
                                 check=False, timeout=60)
         self.assertEqual(result.stdout.strip(), "/v2/credentials/1 0", result.stderr)
 
@@ -683,7 +682,8 @@ class Endpoints(AwsTest):
         self.assertIn("AWS_ENDPOINT_URL: 'ftp://x' is not a URL", result.stderr)
 
     def test_region_that_does_not_exist(self):
-        result = self.aws.import_fleet("--timeout", "20s", env={"AWS_ENDPOINT_URL": None, "AWS_REGION": "xx-nowhere-1"})
+        result = self.aws.import_fleet("--timeout", "20s", env={"AWS_ENDPOINT_URL": None, "AWS_REGION": "xx-nowhere-1"},
+                                       within=aws.alone())
         self.assertEqual(result.returncode, 2)
         self.assertIn("no-such-host: ", result.stderr)
         self.assertIn("xx-nowhere-1", result.stderr)
