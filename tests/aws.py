@@ -123,9 +123,10 @@ def rich():
                    clusterArn=estates.arn("ecs", "cluster/batch"),
                    taskDefinition=estates.arn("ecs", "task-definition/quotes:7"))
     connect["deployments"][0].update(taskDefinition=connect["taskDefinition"], serviceConnectConfiguration={
-        "enabled": True, "namespace": estates.arn("servicediscovery", "namespace/batch.internal"),
+        "enabled": True, "namespace": estates.arn("servicediscovery", "namespace/ns-batch"),
         "services": [{"portName": "http", "discoveryName": "quotes",
-                      "clientAliases": [{"port": 80, "dnsName": "quotes"}]}]})
+                      "clientAliases": [{"port": 80, "dnsName": "quotes"}]},
+                     {"portName": "admin", "clientAliases": [{"port": 9001}]}]})
     twin = copy.deepcopy(services["worker"])
     twin.update(serviceArn=estates.arn("ecs", "service/batch/worker"), clusterArn=connect["clusterArn"])
     ecs["definitions"]["quotes:7"] = dict(
@@ -148,8 +149,9 @@ def rich():
         {"Name": "cache.shop.local.", "Type": "A", "TTL": 10, "SetIdentifier": "0" * 32, "MultiValueAnswer": True,
          "ResourceRecords": [{"Value": "10.77.16.250"}]})
     document["servicediscovery"]["namespaces"].append(
-        {"Id": "ns-api", "Name": "api-only", "Type": "HTTP", "Arn": estates.arn("servicediscovery", "namespace/ns-api"),
-         "CreateDate": time.time(), "Properties": {"HttpProperties": {"HttpName": "api-only"}}})
+        {"Id": "ns-batch", "Name": "batch.internal", "Type": "HTTP", "CreateDate": time.time(),
+         "Arn": estates.arn("servicediscovery", "namespace/ns-batch"),
+         "Properties": {"HttpProperties": {"HttpName": "batch.internal"}}})
     return document
 
 

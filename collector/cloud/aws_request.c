@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -86,6 +87,16 @@ void aws_put_filter(struct aws_params *params, const char *name, const char *con
 {
     unsigned number = ++params->filters;
     char item[64];
+
+    if (params->protocol == AWS_JSON) {
+        assert(number == 1);
+        buf_printf(&params->text, "%s\"Filters\":[{\"Name\":", params->text.length ? "," : "");
+        buf_put_json(&params->text, name);
+        buf_puts(&params->text, ",\"Condition\":\"EQ\",\"Values\":");
+        buf_put_json_list(&params->text, values, count);
+        buf_puts(&params->text, "}]");
+        return;
+    }
 
     snprintf(item, sizeof(item), "Filter.%u.Name", number);
     put_pair(params, item, name);

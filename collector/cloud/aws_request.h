@@ -27,7 +27,8 @@ void aws_put(struct aws_params *params, const char *name, const char *value);
 void aws_put_int(struct aws_params *params, const char *name, int64_t value);
 void aws_put_list(struct aws_params *params, const char *name, const char *const *values,
                   size_t count);
-/* One of EC2's filters: any of the values. */
+/* One of EC2's filters: any of the values; in JSON (Cloud Map) the only one of a call, and one
+ * value. */
 void aws_put_filter(struct aws_params *params, const char *name, const char *const *values,
                     size_t count);
 

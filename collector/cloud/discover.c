@@ -119,21 +119,28 @@ static void add_registered(const struct estate *estate, struct service *service,
     }
 }
 
-/* Service Connect's: an alias, or DISCOVERY-NAME.NAMESPACE. */
-static void add_connected(struct service *service)
+/* Service Connect's: an alias, or DISCOVERY-NAME.NAMESPACE. A fleet file's service has all of its
+ * checks at all of its names, and an endpoint has a port of its own: the first one is taken. */
+static void add_connected(const struct estate *estate, struct service *service)
 {
     const struct estate_connect *endpoints = service->ecs->connect.items;
     const char *domain = estate_short_name(service->ecs->connect_namespace);
+    const struct estate_namespace *namespace = estate_find(estate, ESTATE_NAMESPACES, domain);
 
+    if (namespace) /* it was given by its ARN */
+        domain = namespace->name;
     for (size_t i = 0; i < service->ecs->connect.count; i++) {
         const struct estate_connect *endpoint = &endpoints[i];
         const struct estate_alias *aliases = endpoint->aliases.items;
         const char *name =
             *endpoint->discovery_name ? endpoint->discovery_name : endpoint->port_name;
-        for (size_t j = 0; j < endpoint->aliases.count; j++)
-            if (*aliases[j].name)
-                add_name(service, aliases[j].name);
-        if (!endpoint->aliases.count || !*aliases[0].name)
+        if (i)
+            note(service,
+                 "left out: its Service Connect endpoint %.80s: give it a service of its own here",
+                 name);
+        else if (endpoint->aliases.count && *aliases[0].name)
+            add_name(service, aliases[0].name);
+        else
             add_name_in(service, name, domain);
     }
     service->is_connect = service->name_count > 0;
@@ -151,7 +158,7 @@ static void find_names(const struct estate *estate, struct service *service)
         service->is_srv = service->name_count > 0;
     }
     if (!service->name_count)
-        add_connected(service);
+        add_connected(estate, service);
     else if (service->ecs->connect.count)
         note(service, "it has a Service Connect endpoint too");
 }
@@ -366,9 +373,11 @@ static bool is_wanted(const struct service *service,
 {
     const struct estate_registration *registrations = service->ecs->registrations.items;
     const struct estate_balancing *balancings = service->ecs->balancings.items;
-    const struct estate_connect *endpoints = service->ecs->connect.items;
+    const struct estate_connect *endpoint = service->ecs->connect.items;
     bool is_chosen = false, is_any = true;
 
+    if (service->is_connect)
+        return *port->name && strcmp(endpoint->port_name, port->name) == 0;
     for (size_t i = 0; i < service->ecs->registrations.count; i++) {
         int64_t number = registrations[i].container_port ? registrations[i].container_port
                                                          : registrations[i].port;
@@ -379,10 +388,6 @@ static bool is_wanted(const struct service *service,
         is_any = false;
         is_chosen |= balancings[i].port == port->port &&
                      strcmp(balancings[i].container, container->name) == 0;
-    }
-    for (size_t i = 0; service->is_connect && i < service->ecs->connect.count; i++) {
-        is_any = false;
-        is_chosen |= *port->name && strcmp(endpoints[i].port_name, port->name) == 0;
     }
     return is_any || is_chosen;
 }
@@ -395,15 +400,12 @@ static bool is_agent(const struct estate_container_definition *container)
 /* Callers of Service Connect use the alias' port, and reach the proxy by it. */
 static void use_alias_ports(struct service *service)
 {
-    const struct estate_connect *endpoints = service->ecs->connect.items;
+    const struct estate_connect *endpoint = service->ecs->connect.items;
+    const struct estate_alias *aliases = endpoint->aliases.items;
 
     for (size_t i = 0; i < service->check_count; i++)
-        for (size_t j = 0; j < service->ecs->connect.count; j++) {
-            const struct estate_alias *aliases = endpoints[j].aliases.items;
-            if (strcmp(endpoints[j].port_name, service->checks[i].name) == 0 &&
-                endpoints[j].aliases.count && aliases[0].port > 0 && aliases[0].port <= 65535)
-                service->checks[i].port = aliases[0].port;
-        }
+        if (endpoint->aliases.count && aliases[0].port > 0 && aliases[0].port <= 65535)
+            service->checks[i].port = aliases[0].port;
 }
 
 static void find_checks(const struct estate *estate, struct service *service)

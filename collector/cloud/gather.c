@@ -23,7 +23,6 @@ static const struct {
     [EC2_PREFIX_LISTS] = {ESTATE_PREFIX_LISTS, "prefixListSet"},
     [RESOLVER_RULES] = {ESTATE_RESOLVER_RULES, "ResolverRules"},
     [ELB_TARGET_GROUPS] = {ESTATE_TARGET_GROUPS, "DescribeTargetGroupsResult/TargetGroups"},
-    [SD_LIST_NAMESPACES] = {ESTATE_NAMESPACES, "Namespaces"},
 };
 
 /* ---- asking ---- */

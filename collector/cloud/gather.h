@@ -17,7 +17,8 @@
 #define GATHER_STOPPED_MAX 200 /* stopped tasks that are described, in all */
 #define GATHER_ASKED_MAX \
     50 /* registries that are asked one by one, where records and tasks differ */
-#define GATHER_CLUSTERS_MAX 16
+#define GATHER_CLUSTERS_MAX   16
+#define GATHER_NAMESPACES_MAX 50 /* as many as an account may have, unless it asks for more */
 
 struct gather;
 

@@ -15,20 +15,35 @@ static void on_registries(struct gather *gather, struct ask *one, const struct t
     const struct tree *tree = tree_items(root, "Services");
     struct estate_registry *registry = gather_read_items(gather, ESTATE_REGISTRIES, tree);
 
-    (void)one;
     for (; tree; tree = tree->next, registry++) {
+        registry->namespace = one->of;
         registry->is_custom_health = tree_get(tree, "HealthCheckCustomConfig") != NULL;
         registry->has_health_check = tree_get(tree, "HealthCheckConfig") != NULL;
-        if (!*registry->namespace)
-            registry->namespace =
-                arena_strdup(&gather->estate->arena, tree_text(tree, "NamespaceId", ""));
+    }
+}
+
+/* A service in the list does not say which namespace it is in; who asks by namespace knows. */
+static void on_namespaces(struct gather *gather, struct ask *one, const struct tree *root)
+{
+    const struct tree *tree = tree_items(root, "Namespaces");
+    const struct estate_namespace *namespace = gather_read_items(gather, ESTATE_NAMESPACES, tree);
+
+    for (; tree; tree = tree->next, namespace ++) {
+        struct aws_params params = aws_params_of(SD_LIST_SERVICES);
+        if (gather_count(gather, ESTATE_NAMESPACES) > GATHER_NAMESPACES_MAX) {
+            aws_params_deinit(&params);
+            gather_note_missing(gather, SD_LIST_SERVICES, one->of, "too-many",
+                                "more namespaces than are looked at", false);
+            return;
+        }
+        aws_put_filter(&params, "NAMESPACE_ID", &namespace->id, 1);
+        gather_ask(gather, SD_LIST_SERVICES, &params, namespace->id, on_registries);
     }
 }
 
 void gather_registries(struct gather *gather)
 {
-    gather_ask_plainly(gather, SD_LIST_NAMESPACES, NULL);
-    gather_ask_plainly(gather, SD_LIST_SERVICES, on_registries);
+    gather_ask_plainly(gather, SD_LIST_NAMESPACES, on_namespaces);
 }
 
 /* ---- Route 53 ---- */

@@ -282,7 +282,8 @@ class Requests(unittest.TestCase):
         by = {part: {one.get("name") or one.get("id"): one for one in facts[part]}
               for part in ("services", "groups", "target_groups", "prefix_lists", "resolver_rules", "registries")}
         self.assertEqual(by["services"]["quotes"]["connect"],
-                         [{"port_name": "http", "discovery_name": "quotes", "aliases": [{"name": "quotes", "port": 80}]}])
+                         [{"port_name": "http", "discovery_name": "quotes", "aliases": [{"name": "quotes", "port": 80}]},
+                          {"port_name": "admin", "aliases": [{"port": 9001}]}])
         self.assertEqual([target["state"] for target in by["target_groups"]["web"]["targets"]], ["healthy", "unhealthy"])
         self.assertEqual(set(by["target_groups"]), {"web"})
         self.assertEqual(by["prefix_lists"]["offices"]["blocks"], ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"])

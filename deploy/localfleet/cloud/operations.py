@@ -67,8 +67,15 @@ def list_namespaces(estate, _):
     return {"Namespaces": estate["servicediscovery"]["namespaces"]}
 
 
-def list_registries(estate, _):
-    return {"Services": estate["servicediscovery"]["services"]}
+def list_registries(estate, parameters):
+    """Filtered by namespace; which one a service is in only GetService tells."""
+    services = estate["servicediscovery"]["services"]
+    for one in parameters.get("Filters", []):
+        if one["Name"] != "NAMESPACE_ID" or len(one["Values"]) != 1:
+            raise Refused("InvalidInput", "expected NAMESPACE_ID with one value")
+        services = [service for service in services if service["DnsConfig"]["NamespaceId"] == one["Values"][0]]
+    return {"Services": [{**service, "DnsConfig": {key: value for key, value in service["DnsConfig"].items()
+                                                   if key != "NamespaceId"}} for service in services]}
 
 
 def instances(estate, parameters):
