@@ -276,6 +276,9 @@ static bool set_up(struct http_call *call, const struct http_request *request)
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     if (call->http->ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, call->http->ca_bundle);
+    /* A name that is still being resolved when a call ends is not waited for: getaddrinfo() may
+     * take half a minute, in a thread of its own. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     /* No .netrc, no proxy that would read what is signed, nothing but HTTP. */
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");

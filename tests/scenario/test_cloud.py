@@ -688,6 +688,27 @@ class Endpoints(AwsTest):
         self.assertIn("no-such-host: ", result.stderr)
         self.assertIn("xx-nowhere-1", result.stderr)
 
+    def test_a_resolver_that_hangs(self):
+        """Nobody waits for a name longer than for the answer: the C library would, ten seconds here."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = f"""
+ip link set lo up
+echo nameserver 127.0.0.1 > {folder}/resolv.conf
+mount --bind {folder}/resolv.conf /etc/resolv.conf
+{sys.executable} -c 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.1", 53)); time.sleep(30)' &
+silent=$!
+"$@"
+status=$?
+kill $silent
+exit $status
+"""
+            began = time.monotonic()
+            result = self.aws.import_fleet("--timeout", "2s", env={"AWS_ENDPOINT_URL": None},
+                                           within=[*aws.alone(), "--mount", "bash", "-c", script, "bash"])
+        self.assertEqual(result.returncode, 2)
+        self.assertRegex(result.stderr, "ecs:ListServices local: no-(answer|such-host)")
+        self.assertLess(time.monotonic() - began, 7)
+
     def test_certificates_are_verified(self):
         with tempfile.TemporaryDirectory() as folder:
             key, certificate = f"{folder}/key", f"{folder}/certificate"
