@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define REFRESH_MS   (5 * 60 * 1000) /* before they expire */
 #define RETRY_MS     (60 * 1000)     /* a renewal that failed, while the old ones are good */

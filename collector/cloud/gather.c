@@ -14,14 +14,11 @@ static const struct {
     const char *items; /* NULL: the operation has a function of its own */
 } lists[AWS_OPERATION_COUNT] = {
     [EC2_SUBNETS] = {ESTATE_SUBNETS, "subnetSet"},
-    [EC2_SECURITY_GROUPS] = {ESTATE_GROUPS, "securityGroupInfo"},
     [EC2_NETWORK_ACLS] = {ESTATE_ACLS, "networkAclSet"},
     [EC2_ROUTE_TABLES] = {ESTATE_ROUTE_TABLES, "routeTableSet"},
-    [EC2_VPCS] = {ESTATE_VPCS, "vpcSet"},
     [EC2_DHCP_OPTIONS] = {ESTATE_DHCP, "dhcpOptionsSet"},
     [EC2_NETWORK_INTERFACES] = {ESTATE_INTERFACES, "networkInterfaceSet"},
     [EC2_PREFIX_LISTS] = {ESTATE_PREFIX_LISTS, "prefixListSet"},
-    [RESOLVER_RULES] = {ESTATE_RESOLVER_RULES, "ResolverRules"},
     [ELB_TARGET_GROUPS] = {ESTATE_TARGET_GROUPS, "DescribeTargetGroupsResult/TargetGroups"},
 };
 
@@ -43,6 +40,16 @@ void gather_note_missing(struct gather *gather, enum aws_operation_id id, const 
     estate_note_missing(gather->estate, call, of, code, text, is_permission);
 }
 
+void gather_note_unasked(struct gather *gather, enum aws_operation_id id)
+{
+    char call[96];
+
+    permission_of(id, call, sizeof(call));
+    if (estate_has(gather->estate, call))
+        estate_note_missing(gather->estate, call, "", "not-asked", "its turn did not come in time",
+                            false);
+}
+
 static void drop_ask(struct gather *gather, struct ask *ask)
 {
     for (struct ask **at = &gather->asks; *at; at = &(*at)->next)
@@ -60,6 +67,7 @@ static void on_page(void *ctx, const struct aws_page *page)
     struct ask *ask = ctx;
     struct gather *gather = ask->gather;
 
+    ask->is_last = page->is_last;
     if (page->root && ask->on_page)
         ask->on_page(gather, ask, page->root);
     else if (page->root)
@@ -78,8 +86,13 @@ void gather_ask(struct gather *gather, enum aws_operation_id operation, struct a
     struct ask *one = mem_alloc(sizeof(*one));
 
     assert(fn || lists[operation].items);
-    *one = (struct ask){gather->asks, gather, operation,
-                        NULL,         fn,     arena_strdup(&gather->estate->arena, of)};
+    *one = (struct ask){
+        .next = gather->asks,
+        .gather = gather,
+        .operation = operation,
+        .on_page = fn,
+        .of = arena_strdup(&gather->estate->arena, of),
+    };
     gather->asks = one;
     one->call = aws_call(gather->aws, operation, params, on_page, one);
 }
@@ -119,7 +132,7 @@ size_t gather_count(const struct gather *gather, enum estate_part part)
 
 /* ---- from stage to stage ---- */
 
-bool gather_is_network_fresh(const struct gather *gather)
+static bool is_network_fresh(const struct gather *gather)
 {
     return !gather->is_fresh && gather->former && gather->former->is_network_whole &&
            gather->estate->taken_ms - gather->former->network_taken_ms < GATHER_NETWORK_MS;
@@ -139,7 +152,7 @@ static void begin_fleet(struct gather *gather)
     gather_ask_plainly(gather, ELB_TARGET_GROUPS, NULL);
     if (gather->is_fleet_only)
         return;
-    if (!gather_is_network_fresh(gather)) {
+    if (!is_network_fresh(gather)) {
         gather->estate->network_taken_ms = gather->estate->taken_ms;
         gather_subnets(gather);
         return;
@@ -154,15 +167,8 @@ static void begin_network(struct gather *gather)
     gather_find_vpcs(gather);
     gather_target_health(gather);
     gather_zones(gather);
-    if (gather->vpcs.count && !gather_is_network_fresh(gather))
+    if (gather->vpcs.count && !is_network_fresh(gather))
         gather_network(gather);
-}
-
-static void begin_rest(struct gather *gather)
-{
-    gather_instances(gather);
-    if (!gather_is_network_fresh(gather))
-        gather_network_rest(gather);
 }
 
 static struct gather *free_gather(struct gather *gather)
@@ -201,7 +207,7 @@ static void note_unknown_network(struct gather *gather)
                            ? "the VPC of the services was not known in time"
                            : "no service has subnets of its own (network mode awsvpc)";
 
-    if (gather->is_fleet_only || gather->vpcs.count || gather_count(gather, ESTATE_VPCS) ||
+    if (gather->vpcs.count || gather_count(gather, ESTATE_VPCS) ||
         !gather_count(gather, ESTATE_SERVICES))
         return;
     for (size_t i = 0; i < ARRAY_SIZE(network); i++)
@@ -225,11 +231,15 @@ static void finish(struct gather *gather)
     gather_fn fn = gather->fn;
     void *ctx = gather->ctx;
 
-    note_unknown_network(gather);
-    estate->is_network_whole = is_network_whole(estate);
     gather_keep_used_target_groups(gather);
     gather_prune_ecs(gather);
     gather_prune_names(gather);
+    if (!gather->is_fleet_only) {
+        note_unknown_network(gather);
+        gather_note_unread_names(gather);
+        gather_note_unread_network(gather);
+    }
+    estate->is_network_whole = is_network_whole(estate);
     estate_sort(estate);
     gather->estate = NULL;
     free_gather(gather);
@@ -242,8 +252,8 @@ static void begin_stage(struct gather *gather)
     if (gather->stage == STAGE_NETWORK)
         begin_network(gather);
     else if (gather->stage == STAGE_REST)
-        begin_rest(gather);
-    else if (gather->stage == STAGE_PREFIX_LISTS && !gather_is_network_fresh(gather))
+        gather_instances(gather);
+    else if (gather->stage == STAGE_PREFIX_LISTS && !is_network_fresh(gather))
         gather_prefix_lists(gather);
     loop_timer_in_ms(gather->loop, &gather->patience,
                      (uint64_t)gather->deadline_ms / GATHER_STAGES);

@@ -15,11 +15,13 @@ struct ask {
     enum aws_operation_id operation;
     struct aws_call *call;
     gather_page_fn on_page;
+    bool is_last;   /* page: what depends on all of them can be asked now */
     const char *of; /* the cluster, registry, ...; of the estate's arena */
 };
 
-/* What the clusters and the registry have; the network of their VPCs, and the load balancers'; what
- * only these have shown to be wanted; the prefix lists that rules and routes speak of. */
+/* What the clusters and the registry have; the network of their VPCs, and the load balancers'; the
+ * registries that differ from tasks and records; the prefix lists that rules and routes speak of.
+ * What needs one answer only is asked for when that is there. */
 enum gather_stage { STAGE_FLEET, STAGE_NETWORK, STAGE_REST, STAGE_PREFIX_LISTS, STAGE_OVER };
 
 struct gather {
@@ -33,7 +35,8 @@ struct gather {
 
     enum gather_stage stage;
     struct ask *asks;
-    size_t stopped;                       /* tasks that were asked for, of all clusters */
+    size_t stopped; /* tasks that were asked for, of all clusters */
+    size_t asked_registries;
     struct loop_timer deadline, patience; /* patience: the next stage does not wait for ever */
     struct loop_deferred kick;
     gather_fn fn;
@@ -49,12 +52,13 @@ void gather_ask(struct gather *gather, enum aws_operation_id operation, struct a
 void gather_ask_plainly(struct gather *gather, enum aws_operation_id operation, gather_page_fn fn);
 void gather_ask_by(struct gather *gather, enum aws_operation_id operation, const char *parameter,
                    const char *value, gather_page_fn fn);
+/* That a call was not made in time, which would have told about something that is there; unless it
+ * is missing already. */
+void gather_note_unasked(struct gather *gather, enum aws_operation_id operation);
 void gather_note_missing(struct gather *gather, enum aws_operation_id operation, const char *of,
                          const char *code, const char *text, bool is_permission);
 /* Reads the items of a page into a part; the first new one. */
 void *gather_read_items(struct gather *gather, enum estate_part part, const struct tree *items);
-/* The former estate's network is taken over. */
-bool gather_is_network_fresh(const struct gather *gather);
 size_t gather_count(const struct gather *gather, enum estate_part part);
 
 /* ---- the parts, by stage ---- */
@@ -63,17 +67,18 @@ void gather_ecs(struct gather *gather);
 void gather_registries(struct gather *gather);
 void gather_zones(struct gather *gather);
 void gather_instances(struct gather *gather);
-void gather_target_groups(struct gather *gather);
 void gather_target_health(struct gather *gather);
 void gather_keep_used_target_groups(struct gather *gather);
 /* The VPCs of our services' subnets, into gather->vpcs. */
 void gather_find_vpcs(struct gather *gather);
 void gather_subnets(struct gather *gather);
 void gather_network(struct gather *gather);
-void gather_network_rest(struct gather *gather);
 void gather_prefix_lists(struct gather *gather);
 /* What no service of ours has to do with goes. */
 void gather_prune_ecs(struct gather *gather);
 void gather_prune_names(struct gather *gather);
+/* At the end: what is there, and was to be asked about, and was not. */
+void gather_note_unread_names(struct gather *gather);
+void gather_note_unread_network(struct gather *gather);
 
 #endif

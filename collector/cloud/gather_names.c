@@ -224,7 +224,7 @@ static void on_instance_health(struct gather *gather, struct ask *one, const str
 static void on_last_instances(struct gather *gather, struct ask *one, const struct tree *root)
 {
     on_instances(gather, one, root);
-    if (!*tree_text(root, "NextToken", ""))
+    if (one->is_last)
         gather_ask_by(gather, SD_GET_INSTANCES_HEALTH, "ServiceId", one->of, on_instance_health);
 }
 
@@ -233,32 +233,53 @@ static struct estate_registry *find_registry(const struct gather *gather, const 
     return estate_find(gather->estate, ESTATE_REGISTRIES, estate_short_name(arn));
 }
 
-/* A healthy registry shows in its zone's records; one by one are asked only those that do not agree
- * with the tasks: a call each. */
-void gather_instances(struct gather *gather)
+/* Calls `fn` for each of our registries that was not read and whose records do not agree with the
+ * tasks. */
+static void each_that_differs(struct gather *gather,
+                              void (*fn)(struct gather *gather,
+                                         const struct estate_registry *registry))
 {
     const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
     struct task_index index = index_tasks(gather);
-    size_t asked = 0, left = 0;
 
     for (size_t s = 0; s < gather_count(gather, ESTATE_SERVICES); s++) {
         const struct estate_registration *registrations = services[s].registrations.items;
         for (size_t i = 0; i < services[s].registrations.count; i++) {
             const struct estate_registry *registry =
                 find_registry(gather, registrations[i].registry);
-            if (!registry || records_agree(gather, &index, &services[s], registry))
-                continue;
-            if (asked++ < GATHER_ASKED_MAX)
-                gather_ask_by(gather, SD_LIST_INSTANCES, "ServiceId", registry->id,
-                              on_last_instances);
-            else
-                left++;
+            if (registry && !registry->is_read &&
+                !records_agree(gather, &index, &services[s], registry))
+                fn(gather, registry);
         }
     }
     mem_free(index.tasks);
-    if (left)
+}
+
+static void ask_instances(struct gather *gather, const struct estate_registry *registry)
+{
+    if (gather->asked_registries++ < GATHER_ASKED_MAX)
+        gather_ask_by(gather, SD_LIST_INSTANCES, "ServiceId", registry->id, on_last_instances);
+    else
         gather_note_missing(gather, SD_LIST_INSTANCES, "", "too-many",
                             "more registries differ from their tasks than are looked at", false);
+}
+
+/* A healthy registry shows in its zone's records; one by one are asked only those that do not agree
+ * with the tasks: a call each. */
+void gather_instances(struct gather *gather)
+{
+    each_that_differs(gather, ask_instances);
+}
+
+static void note_unasked(struct gather *gather, const struct estate_registry *registry)
+{
+    (void)registry;
+    gather_note_unasked(gather, SD_LIST_INSTANCES);
+}
+
+void gather_note_unread_names(struct gather *gather)
+{
+    each_that_differs(gather, note_unasked);
 }
 
 /* Whether one of our services is registered there. */

@@ -9,19 +9,18 @@
 
 /* EC2's, with one filter. */
 static void ask_filtered(struct gather *gather, enum aws_operation_id operation, const char *filter,
-                         const struct record_list *values)
+                         const struct record_list *values, gather_page_fn fn)
 {
     struct aws_params params = aws_params_of(operation);
     size_t count = values->count < FILTER_VALUES_MAX ? values->count : FILTER_VALUES_MAX;
 
     aws_put_filter(&params, filter, (const char *const *)values->items, count);
-    gather_ask(gather, operation, &params, count == 1 ? record_text(values, 0) : "", NULL);
+    gather_ask(gather, operation, &params, count == 1 ? record_text(values, 0) : "", fn);
 }
 
 /* ---- EC2 ---- */
 
-/* They come for the whole region; those of our groups count. The groups are there: it is the last
- * stage. */
+/* They come for the whole region; those of our groups count, and all of these are there. */
 static void on_rules(struct gather *gather, struct ask *one, const struct tree *root)
 {
     const struct record_type *type = record_nested(estate_type(ESTATE_GROUPS), "rules");
@@ -36,6 +35,13 @@ static void on_rules(struct gather *gather, struct ask *one, const struct tree *
             record_read(arena, type, record_add(arena, &group->rules, type->size), item,
                         RECORD_VENDOR);
     }
+}
+
+static void on_groups(struct gather *gather, struct ask *one, const struct tree *root)
+{
+    gather_read_items(gather, ESTATE_GROUPS, tree_items(root, "securityGroupInfo"));
+    if (one->is_last && gather_count(gather, ESTATE_GROUPS))
+        gather_ask_plainly(gather, EC2_SECURITY_GROUP_RULES, on_rules);
 }
 
 static void on_entries(struct gather *gather, struct ask *one, const struct tree *root)
@@ -77,9 +83,24 @@ static void ask_attributes(struct gather *gather, const char *vpc)
     }
 }
 
+static void on_vpcs(struct gather *gather, struct ask *one, const struct tree *root)
+{
+    const struct estate_vpc *vpcs;
+    struct record_list dhcp = {0};
+
+    gather_read_items(gather, ESTATE_VPCS, tree_items(root, "vpcSet"));
+    vpcs = gather->estate->parts[ESTATE_VPCS].items;
+    for (size_t i = 0; one->is_last && i < gather_count(gather, ESTATE_VPCS); i++) {
+        ask_attributes(gather, vpcs[i].id);
+        if (*vpcs[i].dhcp && strcmp(vpcs[i].dhcp, "default") != 0)
+            record_add_text(&gather->estate->arena, &dhcp, vpcs[i].dhcp);
+    }
+    if (dhcp.count)
+        ask_filtered(gather, EC2_DHCP_OPTIONS, "dhcp-options-id", &dhcp, NULL);
+}
+
 /* ---- resolver rules ---- */
 
-/* In the last stage: the rules are there. */
 static void on_rule_associations(struct gather *gather, struct ask *one, const struct tree *root)
 {
     (void)one;
@@ -90,6 +111,13 @@ static void on_rule_associations(struct gather *gather, struct ask *one, const s
         if (rule)
             record_add_text(&gather->estate->arena, &rule->vpcs, tree_text(item, "VPCId", ""));
     }
+}
+
+static void on_resolver_rules(struct gather *gather, struct ask *one, const struct tree *root)
+{
+    gather_read_items(gather, ESTATE_RESOLVER_RULES, tree_items(root, "ResolverRules"));
+    if (one->is_last && gather_count(gather, ESTATE_RESOLVER_RULES))
+        gather_ask_plainly(gather, RESOLVER_RULE_ASSOCIATIONS, on_rule_associations);
 }
 
 /* ---- load balancers ---- */
@@ -107,35 +135,40 @@ static void on_target_health(struct gather *gather, struct ask *one, const struc
                      RECORD_VENDOR);
 }
 
-/* Those of our services; the account may have many more. */
+/* One of our services has its tasks there; the account may have many more. */
+static bool is_target_group_used(const struct gather *gather, const char *arn)
+{
+    const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
+
+    for (size_t s = 0; s < gather_count(gather, ESTATE_SERVICES); s++) {
+        const struct estate_balancing *balancings = services[s].balancings.items;
+        for (size_t b = 0; b < services[s].balancings.count; b++)
+            if (strcmp(balancings[b].target_group, arn) == 0)
+                return true;
+    }
+    return false;
+}
+
 void gather_keep_used_target_groups(struct gather *gather)
 {
     struct record_list *list = &gather->estate->parts[ESTATE_TARGET_GROUPS];
     struct estate_target_group *groups = list->items;
-    const struct estate_service *services = gather->estate->parts[ESTATE_SERVICES].items;
     size_t kept = 0;
 
-    for (size_t i = 0; i < list->count; i++) {
-        bool is_used = false;
-        for (size_t s = 0; s < gather_count(gather, ESTATE_SERVICES) && !is_used; s++) {
-            const struct estate_balancing *balancings = services[s].balancings.items;
-            for (size_t b = 0; b < services[s].balancings.count; b++)
-                is_used |= strcmp(balancings[b].target_group, groups[i].arn) == 0;
-        }
-        if (is_used)
+    for (size_t i = 0; i < list->count; i++)
+        if (is_target_group_used(gather, groups[i].arn))
             groups[kept++] = groups[i];
-    }
     list->count = kept;
 }
 
 void gather_target_health(struct gather *gather)
 {
-    const struct estate_target_group *groups;
+    const struct estate_target_group *groups = gather->estate->parts[ESTATE_TARGET_GROUPS].items;
 
-    gather_keep_used_target_groups(gather);
-    groups = gather->estate->parts[ESTATE_TARGET_GROUPS].items;
     for (size_t i = 0; i < gather_count(gather, ESTATE_TARGET_GROUPS); i++)
-        gather_ask_by(gather, ELB_TARGET_HEALTH, "TargetGroupArn", groups[i].arn, on_target_health);
+        if (is_target_group_used(gather, groups[i].arn))
+            gather_ask_by(gather, ELB_TARGET_HEALTH, "TargetGroupArn", groups[i].arn,
+                          on_target_health);
 }
 
 /* ---- the stages ---- */
@@ -157,19 +190,17 @@ void gather_find_vpcs(struct gather *gather)
 void gather_subnets(struct gather *gather)
 {
     gather_ask_plainly(gather, EC2_SUBNETS, NULL);
-    gather_ask_plainly(gather, RESOLVER_RULES, NULL);
+    gather_ask_plainly(gather, RESOLVER_RULES, on_resolver_rules);
     gather_ask_plainly(gather, EC2_PREFIX_LISTS, NULL);
 }
 
 void gather_network(struct gather *gather)
 {
-    static const enum aws_operation_id operations[] = {
-        EC2_SECURITY_GROUPS, EC2_NETWORK_ACLS, EC2_ROUTE_TABLES, EC2_VPCS, EC2_NETWORK_INTERFACES};
-
-    for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
-        ask_filtered(gather, operations[i], "vpc-id", &gather->vpcs);
-    if (gather_count(gather, ESTATE_RESOLVER_RULES))
-        gather_ask_plainly(gather, RESOLVER_RULE_ASSOCIATIONS, on_rule_associations);
+    ask_filtered(gather, EC2_SECURITY_GROUPS, "vpc-id", &gather->vpcs, on_groups);
+    ask_filtered(gather, EC2_VPCS, "vpc-id", &gather->vpcs, on_vpcs);
+    ask_filtered(gather, EC2_NETWORK_ACLS, "vpc-id", &gather->vpcs, NULL);
+    ask_filtered(gather, EC2_ROUTE_TABLES, "vpc-id", &gather->vpcs, NULL);
+    ask_filtered(gather, EC2_NETWORK_INTERFACES, "vpc-id", &gather->vpcs, NULL);
 }
 
 /* Whether a rule or a route speaks of it. */
@@ -202,18 +233,15 @@ void gather_prefix_lists(struct gather *gather)
             gather_ask_by(gather, EC2_PREFIX_LIST_ENTRIES, "PrefixListId", lists[i].id, on_entries);
 }
 
-void gather_network_rest(struct gather *gather)
+void gather_note_unread_network(struct gather *gather)
 {
-    const struct estate_vpc *vpcs = gather->estate->parts[ESTATE_VPCS].items;
-    struct record_list dhcp = {0};
+    const struct estate_target_group *groups = gather->estate->parts[ESTATE_TARGET_GROUPS].items;
+    const struct estate_prefix_list *lists = gather->estate->parts[ESTATE_PREFIX_LISTS].items;
 
-    if (gather_count(gather, ESTATE_GROUPS))
-        gather_ask_plainly(gather, EC2_SECURITY_GROUP_RULES, on_rules);
-    for (size_t i = 0; i < gather_count(gather, ESTATE_VPCS); i++) {
-        ask_attributes(gather, vpcs[i].id);
-        if (*vpcs[i].dhcp && strcmp(vpcs[i].dhcp, "default") != 0)
-            record_add_text(&gather->estate->arena, &dhcp, vpcs[i].dhcp);
-    }
-    if (dhcp.count)
-        ask_filtered(gather, EC2_DHCP_OPTIONS, "dhcp-options-id", &dhcp);
+    for (size_t i = 0; i < gather_count(gather, ESTATE_TARGET_GROUPS); i++)
+        if (!groups[i].is_read)
+            gather_note_unasked(gather, ELB_TARGET_HEALTH);
+    for (size_t i = 0; i < gather_count(gather, ESTATE_PREFIX_LISTS); i++)
+        if (!lists[i].is_read && is_prefix_list_used(gather, lists[i].id))
+            gather_note_unasked(gather, EC2_PREFIX_LIST_ENTRIES);
 }

@@ -359,6 +359,47 @@ class Restart(AwsTest):
         finally:
             collector.close()
 
+    def test_what_comes_late(self):
+        """What depends on an answer is asked when that comes, however late; or it is missing. Never empty."""
+        document = aws.rich()
+        self.aws.put(document)
+        collector = Collector(self.aws, aws.SHOP + "clusters: [local, batch]\n", options=["--cloud-timeout", "4s"])
+        try:
+            for operation in ("ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "route53resolver:ListResolverRules",
+                              "elasticloadbalancing:DescribeTargetGroups", "ecs:DescribeServices",
+                              "servicediscovery:ListServices"):
+                for seconds in (1.4, 3.3):
+                    with self.subTest(operation=operation, seconds=seconds):
+                        collector.stop()  # the network is read anew
+                        collector.start()
+                        self.aws.order({"operation": operation, "do": "hang", "seconds": seconds, "times": 9})
+                        _, estate = collector.run()
+                        self.check_whole(estate, {one["call"] for one in estate["missing"]})
+        finally:
+            collector.close()
+
+    def check_whole(self, estate, missing):
+        """What is there has all that belongs to it, unless that is missing."""
+        rules = "ec2:DescribeSecurityGroupRules" in missing
+        self.assertTrue(rules or all(group.get("rules") for group in estate["groups"] if group["name"] in ("web", "api")))
+        dns = "ec2:DescribeVpcAttribute" in missing
+        self.assertTrue(dns or all(vpc.get("is_dns_read") for vpc in estate["vpcs"]))
+        self.assertTrue(estate["dhcp"] or not estate["vpcs"] or "ec2:DescribeDhcpOptions" in missing)
+        associations = "route53resolver:ListResolverRuleAssociations" in missing
+        self.assertTrue(associations or all(rule.get("vpcs") for rule in estate["resolver_rules"]))
+        health = "elasticloadbalancing:DescribeTargetHealth" in missing
+        self.assertTrue(health or all(group.get("is_read") for group in estate["target_groups"]))
+        entries = "ec2:GetManagedPrefixListEntries" in missing
+        self.assertTrue(entries or rules or all(one.get("is_read") for one in estate["prefix_lists"]
+                                                if one["name"] == "offices" and estate["groups"]))
+        instances = missing & {"servicediscovery:ListInstances", "servicediscovery:ListServices",
+                               "servicediscovery:ListNamespaces", "ecs:DescribeServices"}
+        self.assertTrue(instances or any(one["name"] == "cache" and one.get("is_read") for one in estate["registries"]))
+        for part, calls in (("groups", "ec2:DescribeSecurityGroups"), ("vpcs", "ec2:DescribeVpcs"),
+                            ("target_groups", "elasticloadbalancing:DescribeTargetGroups"),
+                            ("resolver_rules", "route53resolver:ListResolverRules"), ("zones", "route53:ListHostedZonesByVPC")):
+            self.assertTrue(estate[part] or calls in missing or "ecs:DescribeServices" in missing, part)
+
     def test_no_subnets(self):
         """Bridge and host mode: whose network it is is not known, and that is said."""
         document = json.loads(json.dumps(self.estate))
