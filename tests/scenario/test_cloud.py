@@ -19,17 +19,9 @@ import aws
 from aws import ACCESS, Aws, Collector, SECRET
 
 CLUSTERS = "clusters: [local]\n"
-IMPORTABLE = """
-fleet: shop
-namespace: shop.local
-defaults: { check: http, port: 8080, path: /health }
-services:
-  web:      {}
-  api:      { names: [api.shop.local, api-v2.shop.local] }
-  payments: { record: SRV }
-  cache:    { check: redis, port: 6379 }
-  worker:   { check: none }
-  orders:   { names: [orders.other.local], checks: [ { name: web, check: http, port: 8080 }, { name: rpc, check: grpc, port: 50051 } ] }
+IMPORTABLE = aws.SHOP + """
+  orders:   { names: [orders.other.local], checks: [ { name: web, check: http, port: 8080 },
+                                                     { name: rpc, check: grpc, port: 50051 } ] }
 """
 
 
