@@ -14,7 +14,10 @@ import time
 import traceback
 
 from . import faults, network, shell
+from .cloud import filters, trail
+from .cloud.changes import CHANGES
 from .cloud.estate import Estate, KEYS, REGION
+from .cloud.sigv4 import Refused
 from .dns import Registry
 from .model import AGENTS_PORT, CLOUD, LocalError, VPC, build
 from .servers import Servers
@@ -72,6 +75,7 @@ class Lab:
         self.store_folder = os.path.join(state, "store")
         self.rules, self.early_rules, self.planted, self.fault_count = [], [], {}, 0
         self.revisions = {}  # task -> of what it runs, other than the first
+        self.document, self.calls, self.trail = None, [], []  # of the cloud: what it says, what was changed by calls, by whom
 
     # ---- start ----
 
@@ -79,8 +83,9 @@ class Lab:
         shell.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
         self.make_folders()
         network.set_up_router(self.fleet)
-        self.apply_filters()
         self.registry.prepare()
+        self.write_estate()
+        self.apply_filters()
         for host, command, privileged in self.registry.commands():
             self.processes.start(host, shell.in_host(self.state, host, command, privileged))
         self.start_cloud()
@@ -115,25 +120,61 @@ class Lab:
         """The stand-in for AWS's APIs, where the fleet is to have one."""
         if not self.settings["cloud"]:
             return
-        self.write_estate()
         self.processes.start(CLOUD, shell.in_host(self.state, CLOUD, [
             "env", f"PYTHONPATH={os.path.dirname(HERE)}", shell.SYSTEM_PYTHON, "-B", "-m", "localfleet.cloud.server",
-            "--estate", self.estate_path, "--listen", f"{self.fleet.infra[CLOUD].address}:80"], privileged=True))
+            "--estate", self.estate_path, "--control", os.path.join(self.state, "control.sock"), "--listen", f"{self.fleet.infra[CLOUD].address}:80"], privileged=True))
 
     @property
     def estate_path(self):
         return os.path.join(self.state, "estate.json")
 
-    def write_estate(self):
-        """What the cloud says, as the records and the planted faults have it now."""
+    def write_estate(self, by=trail.PLANTER):
+        """What the cloud says, as the records, the planted faults and the calls have it now; its rules filter."""
         if not self.settings["cloud"]:
             return
         estate = Estate(self.fleet, self.started)
         for fault in self.planted.values():
             fault.cloud(estate)
+        document = estate.document(self.registry.rows())
+        for service, operation, parameters in self.calls:
+            try:
+                CHANGES[service, operation](document, parameters)
+            except Refused:  # what it spoke of has been healed, or removed
+                pass
+        for operation, source, resource, parameters in trail.differences(self.document or document, document):
+            self.note(operation, source, by, resource, parameters)
+        document["trail"] = self.trail
         with open(self.estate_path + ".new", "w", encoding="utf-8") as file:
-            json.dump(estate.document(self.registry.rows()), file)
+            json.dump(document, file)
         os.rename(self.estate_path + ".new", self.estate_path)
+        self.document = document
+
+    def note(self, operation, source, user, resource, parameters):
+        self.trail.append(trail.event(len(self.trail) + 1, operation, source, user, int(time.time()), resource, parameters))
+
+    def call(self, service, operation, text, user):
+        """A call that changes something: first tried, then part of the estate."""
+        parameters = json.loads(text)
+        try:
+            answer = CHANGES[service, operation](json.loads(json.dumps(self.document)), parameters)
+        except Refused as refused:
+            return json.dumps({"code": refused.code, "text": refused.text})
+        if operation == "DeregisterInstance":
+            self.deregister(parameters)
+        elif (service, operation) in CHANGES:
+            self.calls.append((service, operation, parameters))
+        self.write_estate(by=user)
+        self.apply_filters()
+        return json.dumps({"answer": answer})
+
+    def deregister(self, parameters):
+        """The records of a registry's instance."""
+        estate, rows = Estate(self.fleet), self.registry.rows()
+        gone = [row for service in self.fleet.services.values() for name in service.names
+                if estate.registry_id(name) == parameters["ServiceId"]
+                for row in estate.rows_of(name, parameters["InstanceId"], rows)]
+        self.registry.change([], gone)
+        self.registry.flush(gone)
 
     def cloud_settings(self):
         """The environment that AWS's tools, and the collector, find the stand-in by."""
@@ -239,16 +280,30 @@ class Lab:
     # ---- faults ----
 
     def apply_filters(self):
-        network.apply_filters(self.fleet, self.rules, self.early_rules)
+        """With a cloud its rules filter; of the faults those that it does not show."""
+        if not self.settings["cloud"]:
+            network.load_filters(network.render_filters(self.fleet, self.rules, self.early_rules))
+            return
+        hidden = [(number, sources, rule) for number, sources, rule in self.early_rules if not self.is_in_cloud(number)]
+        network.load_filters(filters.render(self.fleet, self.document, hidden))
+
+    def is_in_cloud(self, number):
+        fault = self.planted.get(str(number))
+        return fault is None or fault.is_in_cloud
 
     def plant(self, words):
         if not words or words[0] not in faults.KINDS:
             raise LocalError(f"faults are:\n{faults.usage()}")
         self.fault_count += 1
         fault = faults.KINDS[words[0]](self, self.fault_count, words[1:])
-        fault.plant()
         self.planted[str(fault.number)] = fault
+        try:
+            fault.plant()
+        except BaseException:
+            del self.planted[str(fault.number)]
+            raise
         self.write_estate()
+        self.apply_filters()
         return f"{fault.number}"
 
     def heal(self, number=None):
@@ -258,6 +313,7 @@ class Lab:
         for key in healed:
             self.planted.pop(key).heal()
             self.write_estate()
+            self.apply_filters()
         return "\n".join(healed)
 
     def list_faults(self):
@@ -291,6 +347,8 @@ class Lab:
             return self.list_faults()
         if name == "status":
             return self.status()
+        if name == "call":
+            return self.call(*rest)
         if name == "cloud":
             return "\n".join(self.cloud_settings())
         if name == "hosts":

@@ -109,5 +109,5 @@ def protocol_of(check):
     return "udp" if check["check"] == "udp" else "tcp"
 
 
-def apply_filters(fleet, planted, early):
-    shell.run(["nft", "-f", "-"], render_filters(fleet, planted, early))
+def load_filters(rules):
+    shell.run(["nft", "-f", "-"], rules)

@@ -12,7 +12,8 @@ from ..network import protocol_of
 
 REGION, ACCOUNT, CLUSTER = "eu-west-1", "123456789012", "local"
 VPC = "vpc-0local0fleet0000001"
-KEYS = {"AKIAIOSFODNN7EXAMPLE": {"secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}}
+KEYS = {"AKIAIOSFODNN7EXAMPLE": {"secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "user": "canreach"},
+        "AKIAI44QH8DHBEXAMPLE": {"secret": "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY", "user": "alice"}}
 ACL_FAULT = 90  # rule number: before what allows everything
 EPHEMERAL = (32768, 60999)  # of Linux
 NO_CONDITION = {"cidrBlock": "0.0.0.0/0", "protocol": "-1"}
@@ -51,6 +52,7 @@ class Estate:
         self.acl_entries = {zone: [] for zone in ZONES}
         self.unhealthy, self.stopped, self.revisions, self.pending = set(), set(), {}, {}
         self.denied, self.dns_support = [], True
+        self.black_holes = []  # (zone, block)
         for name in fleet.services:
             self.add_group(name)
         for service in fleet.services.values():
@@ -142,6 +144,10 @@ class Estate:
             entry["portRange"] = {"from": ports[0], "to": ports[1]}
         self.acl_entries[zone].append(entry)
 
+    def lead_nowhere(self, zone, block):
+        """A route of the zone's subnet whose target is gone."""
+        self.black_holes.append((zone, block))
+
     def isolate_zone(self, zone):
         for other, block in ZONES.items():
             if other != zone:
@@ -155,7 +161,7 @@ class Estate:
         return {"keys": KEYS, "denied": self.denied, "web_identity": "token", "ecs": self.ecs(),
                 "servicediscovery": self.registry(rows), "route53": {"zones": self.zones(rows)},
                 "ec2": self.ec2(), "elb": {"groups": [], "health": {}},
-                "resolver": {"rules": [], "associations": []}}
+                "resolver": {"rules": [], "associations": []}, "trail": [], "logs": {}}
 
     def subnet(self, zone):
         return identifier("subnet", zone)
@@ -300,6 +306,17 @@ class Estate:
         return [(by_host.get(host, ""), int(port)) for row in rows if row[0] == name and row[1] == "SRV"
                 for _, port, host in [row[2].split()]]
 
+    def rows_of(self, name, instance, rows):
+        """The rows of one instance of a name."""
+        hosts = {row[0]: row[2] for row in rows if row[1] == "A"}
+        for row in rows:
+            if row[0] != name or row[1] not in ("A", "SRV"):
+                continue
+            host = row[2].split()[-1] if row[1] == "SRV" else name
+            if self.instance_id(hosts.get(host, "") if row[1] == "SRV" else row[2], name) == instance:
+                yield row
+                yield from (other for other in rows if row[1] == "SRV" and other[0] == host)
+
     def instances(self, service, name, rows):
         result = {}
         for address, port in self.addresses(service, name, rows):
@@ -340,7 +357,7 @@ class Estate:
     def ec2(self):
         return {"groups": [{"groupId": group, "groupName": name, "vpcId": VPC, "ownerId": ACCOUNT,
                             "groupDescription": f"of {name}"} for group, name in self.groups.items()],
-                "rules": self.rules, "acls": self.acls(), "routes": [self.route_table()],
+                "rules": self.rules, "acls": self.acls(), "routes": [self.route_table(zone) for zone in ZONES],
                 "subnets": [self.ec2_subnet(zone, block) for zone, block in ZONES.items()],
                 "vpcs": [{"vpcId": VPC, "ownerId": ACCOUNT, "state": "available", "cidrBlock": "10.77.0.0/16",
                           "dhcpOptionsId": "dopt-0local0000000001", "instanceTenancy": "default", "isDefault": False,
@@ -362,13 +379,18 @@ class Estate:
                                      "networkAclId": identifier("acl", zone), "subnetId": self.subnet(zone)}],
                  "entrySet": self.acl_entries[zone] + allow} for zone in ZONES]
 
-    def route_table(self):
-        table = "rtb-0local0main0000001"
+    def route_table(self, zone):
+        """Each subnet has one of its own; the first is the VPC's main one."""
+        table = identifier("rtb", zone)
+        main = zone == next(iter(ZONES))
+        gone = [{"destinationCidrBlock": block, "networkInterfaceId": identifier("eni", "gone", zone),
+                 "state": "blackhole", "origin": "CreateRoute"} for other, block in self.black_holes if other == zone]
         return {"routeTableId": table, "vpcId": VPC, "ownerId": ACCOUNT,
-                "associationSet": [{"routeTableAssociationId": "rtbassoc-0local000000001", "routeTableId": table,
-                                    "main": True, "associationState": {"state": "associated"}}],
+                "associationSet": [{"routeTableAssociationId": identifier("rtbassoc", zone), "routeTableId": table,
+                                    "main": main, **({} if main else {"subnetId": self.subnet(zone)}),
+                                    "associationState": {"state": "associated"}}],
                 "routeSet": [{"destinationCidrBlock": "10.77.0.0/16", "gatewayId": "local", "state": "active",
-                              "origin": "CreateRouteTable"}]}
+                              "origin": "CreateRouteTable"}, *gone]}
 
     def ec2_subnet(self, zone, block):
         used = sum(task.zone == zone for task in self.fleet.tasks.values())

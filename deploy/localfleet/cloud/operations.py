@@ -158,6 +158,40 @@ def rule_associations(estate, _):
     return {"ResolverRuleAssociations": estate["resolver"]["associations"]}
 
 
+# ---- CloudTrail, logs ----
+
+def flow_logs(estate, _):
+    return {"flowLogSet": estate["ec2"].get("flow_logs", [])}
+
+
+def lookup_events(estate, parameters):
+    """The newest first; by one attribute."""
+    attributes = parameters.get("LookupAttributes", [])
+    if len(attributes) > 1:
+        raise Refused("InvalidLookupAttributesException", "You can specify only one lookup attribute.")
+    events = [event for event in estate.get("trail", [])
+              if parameters.get("StartTime", 0) <= event["EventTime"] <= parameters.get("EndTime", float("inf"))]
+    for one in attributes:
+        if one["AttributeKey"] != "ResourceName":
+            raise Refused("InvalidLookupAttributesException", "only ResourceName is known here")
+        events = [event for event in events
+                  if any(resource["ResourceName"] == one["AttributeValue"] for resource in event["Resources"])]
+    return {"Events": sorted(events, key=lambda event: (-event["EventTime"], event["EventId"]))}
+
+
+def filter_log_events(estate, parameters):
+    """Of the filter patterns only "text", which the message has to hold."""
+    group = parameters["logGroupName"]
+    if group not in estate.get("logs", {}):
+        raise Refused("ResourceNotFoundException", "The specified log group does not exist.")
+    prefix, text = parameters.get("logStreamNamePrefix", ""), parameters.get("filterPattern", "").strip('"')
+    streams = parameters.get("logStreamNames")
+    return {"events": [event for event in estate["logs"][group]
+                       if event["logStreamName"].startswith(prefix) and text in event["message"]
+                       and (not streams or event["logStreamName"] in streams)
+                       and parameters.get("startTime", 0) <= event["timestamp"] <= parameters.get("endTime", 1 << 60)]}
+
+
 # ---- STS ----
 
 def role_keys(estate, parameters, what):
@@ -212,6 +246,9 @@ OPERATIONS = {
     ("route53", "ListResourceRecordSets"): (records, "ResourceRecordSets", 300, 300),
     ("route53resolver", "ListResolverRules"): (resolver_rules, "ResolverRules", 100, 100),
     ("route53resolver", "ListResolverRuleAssociations"): (rule_associations, "ResolverRuleAssociations", 100, 100),
+    ("ec2", "DescribeFlowLogs"): (flow_logs, "flowLogSet", 1000, 1000),
+    ("cloudtrail", "LookupEvents"): (lookup_events, "Events", 50, 50),
+    ("logs", "FilterLogEvents"): (filter_log_events, "events", 10000, 10000),
     ("sts", "AssumeRole"): (assume_role, None, 0, 0),
     ("sts", "AssumeRoleWithWebIdentity"): (assume_role_with_web_identity, None, 0, 0),
 }
@@ -219,7 +256,8 @@ OPERATIONS = {
 # Where a page's size and token stand in a request, and the next one in an answer.
 PAGING = {"ecs": ("maxResults", "nextToken", "nextToken"), "servicediscovery": ("MaxResults", "NextToken", "NextToken"),
           "route53resolver": ("MaxResults", "NextToken", "NextToken"), "ec2": ("MaxResults", "NextToken", "nextToken"),
-          "elasticloadbalancing": ("PageSize", "Marker", "NextMarker")}
+          "elasticloadbalancing": ("PageSize", "Marker", "NextMarker"),
+          "cloudtrail": ("MaxResults", "NextToken", "NextToken"), "logs": ("limit", "nextToken", "nextToken")}
 
 
 def clamp(parameters, name, default, largest):

@@ -8,13 +8,15 @@ Every request's signature is checked. It pages, throttles, fails, hangs and forg
                          garbage, doctype, endless (pages without end), skew (its clock: seconds), empty
 
 Run: python3 -B -m localfleet.cloud.server --estate FILE --listen ADDRESS:PORT [--latency SECONDS]
-[--page ITEMS] [--tls CERTIFICATE KEY]. The file is read again when it changes.
+[--page ITEMS] [--tls CERTIFICATE KEY] [--control SOCKET]. The file is read again when it changes. Calls
+that change something (changes.py) go to the local fleet whose control socket it is.
 """
 
 import argparse
 import json
 import os
 import re
+import socket
 import ssl
 import sys
 import threading
@@ -24,12 +26,14 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote
 
+from .changes import CHANGES
 from .operations import OPERATIONS, page
 from .sigv4 import Refused, verify
 from .wire import PROTOCOLS
 
 TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "Route53AutoNaming_v20170314": "servicediscovery",
-           "Route53Resolver": "route53resolver"}
+           "Route53Resolver": "route53resolver", "Logs_20140328": "logs",
+           "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail"}
 VERSIONS = {"2016-11-15": "ec2", "2015-12-01": "elasticloadbalancing", "2011-06-15": "sts"}
 ROUTES = [(re.compile(r"/2013-04-01/hostedzonesbyvpc$"), "ListHostedZonesByVPC"),
           (re.compile(r"/2013-04-01/hostedzone/(?P<Id>[^/]+)/rrset$"), "ListResourceRecordSets")]
@@ -73,7 +77,7 @@ def parse(request):
     """(service, operation, parameters)."""
     target = request.headers.get("x-amz-target")
     if target:
-        prefix, _, operation = target.partition(".")
+        prefix, _, operation = target.rpartition(".")
         if request.headers.get("content-type") != "application/x-amz-json-1.1":
             raise Refused("SerializationException", "JSON 1.1 is expected")
         return TARGETS.get(prefix, prefix), operation, json.loads(request.body or b"{}")
@@ -182,15 +186,18 @@ class Handler(BaseHTTPRequestHandler):
         request, service = Request(self, self.body()), "ecs"
         try:
             service, operation, parameters = parse(request)
-            if (service, operation) not in OPERATIONS:
+            if (service, operation) not in OPERATIONS and (service, operation) not in CHANGES:
                 raise Refused("UnknownOperationException", f"{service}:{operation}")
-            estate, region = self.server.estate(), ""
+            estate, region, access = self.server.estate(), "", ""
             if (service, operation) not in UNSIGNED:
-                _, region, _ = verify(request, estate["keys"], [service], self.server.now())
+                access, region, _ = verify(request, estate["keys"], [service], self.server.now())
             self.server.note(operation=f"{service}:{operation}", parameters=parameters, region=region,
                              agent=request.headers.get("user-agent", ""), method=request.method, path=self.path,
                              headers=request.headers, body=request.body.decode())
-            self.answer(service, operation, parameters, estate)
+            if (service, operation) in CHANGES:
+                self.change(service, operation, parameters, estate["keys"][access].get("user", "somebody"))
+            else:
+                self.answer(service, operation, parameters, estate)
         except Refused as refused:
             self.server.note(operation=f"{service}:refused", parameters={"code": refused.code}, region="",
                              agent=request.headers.get("user-agent", ""))
@@ -215,6 +222,24 @@ class Handler(BaseHTTPRequestHandler):
         if order and order["do"] == "endless" and key:
             answer["nextToken" if service in ("ecs", "ec2") else "NextToken"] = "page-0"
         self.send(200, protocol.content_type, forge(protocol.answer(operation, answer), order))
+
+    def change(self, service, operation, parameters, user):
+        """Where a local fleet runs behind it, its lab makes the change; else there is nothing to be changed."""
+        if not self.server.options.control:
+            raise Refused("UnsupportedOperation", "this estate stays as it is")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.server.options.control)
+            with client.makefile("rw", encoding="utf-8") as stream:
+                stream.write(json.dumps(["call", service, operation, json.dumps(parameters), user]) + "\n")
+                stream.flush()
+                reply = json.loads(stream.readline())
+        if "error" in reply:
+            raise Refused("InternalFailure", reply["error"])
+        result = json.loads(reply["ok"])
+        if "code" in result:
+            raise Refused(result["code"], result["text"])
+        protocol = PROTOCOLS[service]
+        self.send(200, protocol.content_type, protocol.answer(operation, result["answer"]))
 
     def misbehave(self, service, name, order):
         """True: that was the answer."""
@@ -257,6 +282,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--estate", required=True)
     parser.add_argument("--listen", default="127.0.0.1:0")
+    parser.add_argument("--control")
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--page", type=int, default=1000)
     parser.add_argument("--tls", nargs=2)

@@ -74,7 +74,7 @@ class Rest(Query):
 
 
 JSON = Json()
-PROTOCOLS = {"ecs": JSON, "servicediscovery": JSON, "route53resolver": JSON, "ec2": Ec2(),
+PROTOCOLS = {"ecs": JSON, "servicediscovery": JSON, "route53resolver": JSON, "cloudtrail": JSON, "logs": JSON, "ec2": Ec2(),
              "elasticloadbalancing": Query("http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"),
              "sts": Query("https://sts.amazonaws.com/doc/2011-06-15/"),
              "route53": Rest("https://route53.amazonaws.com/doc/2013-04-01/")}

@@ -7,7 +7,8 @@ one: write the class into the file of its family, and put it into KINDS.
 from . import canreach, mesh, paths, records, targets
 
 KINDS = {fault.kind: fault for fault in (
-    paths.Drop, paths.Allow, paths.Egress, paths.Ingress, paths.Nacl, paths.Ephemeral, paths.Isolate, paths.Lost,
+    paths.Drop, paths.Allow, paths.Egress, paths.Ingress, paths.Nacl, paths.Blackhole, paths.Hidden,
+    paths.Ephemeral, paths.Isolate, paths.Lost,
     paths.Refuse, paths.Reset, paths.Reject, paths.Block, paths.Throttle, paths.Loss, paths.Mtu, paths.Nat, paths.Route,
     targets.Stop, targets.Loop, targets.Starting, targets.Hang, targets.Overload, targets.Bound, targets.Port,
     targets.Revision, targets.Queue, targets.Health, targets.Dependency, targets.Certificate, targets.Plain,

@@ -157,6 +157,24 @@ class Nacl(Early):
         estate.deny(self.words[1], False, str(ZONES[self.words[0]]), ports)
 
 
+class Blackhole(Nacl):
+    kind = "blackhole"
+    arguments = "ZONE ZONE"
+    summary = "a route table whose route to the second zone's subnet leads nowhere: packets from the first vanish"
+
+    def cloud(self, estate):
+        estate.lead_nowhere(self.words[0], str(ZONES[self.words[1]]))
+
+
+class Hidden(Early):
+    kind = "hidden"
+    arguments = "FROM TO"
+    summary = "a filter that no API shows (an appliance, the host's own): packets from FROM to TO vanish"
+
+    def rule(self):
+        return f"oifname {network.interfaces(self.lab.fleet.find(self.words[1]))} ct direction original drop"
+
+
 class Ephemeral(Early):
     kind = "ephemeral"
     arguments = "ZONE ZONE"
