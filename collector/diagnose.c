@@ -1,5 +1,7 @@
 #include "collector/diagnose_internal.h"
 
+#include "collector/cloud/remedy.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/text.h"
 
@@ -12,8 +14,9 @@
 #define PASSES_MAX     8      /* over what is left then */
 #define REST           6.0    /* weight of what is not known */
 #define BESIDES        0.25   /* a rival that explains a part only needs another cause besides */
-#define EVIDENCE_MAX   12
+#define EVIDENCE_MAX   16
 #define RULED_OUT_MAX  8
+#define FLOWS_MAX      256 /* that the configuration closes: what opens these says enough */
 #define UNKNOWN_WEIGHT 3.0
 
 /* A cause in a scope. */
@@ -106,6 +109,16 @@ void diagnosis_add_evidence(struct diagnoses *diagnoses, struct diagnosis *diagn
     if (diagnosis->evidence_count < EVIDENCE_MAX)
         diagnosis->evidence[diagnosis->evidence_count++] =
             (struct diagnosis_evidence){side, fact, source};
+}
+
+void diagnosis_add_command(struct diagnoses *diagnoses, struct diagnosis *diagnosis,
+                           const struct phrase *phrase, const char *command)
+{
+    if (!command)
+        return;
+    diagnosis->commands = arena_alloc(&diagnoses->arena, 1, sizeof(*diagnosis->commands));
+    diagnosis->commands[0] = diagnoses_text(diagnoses, phrase, command);
+    diagnosis->command_count = 1;
 }
 
 /* ---- candidates ---- */
@@ -308,7 +321,8 @@ struct making {
     size_t count;
     struct phrase phrase;
     struct diagnosis *diagnosis;
-    double score; /* of the winner */
+    const char *cloud; /* whose word the cloud's view is */
+    double score;      /* of the winner */
 };
 
 static int count_known(const struct symptom *symptom)
@@ -397,6 +411,8 @@ static const char *witness_of(const struct making *making, enum fact_side side)
         return diagnoses_text(making->solver->diagnoses, &making->phrase, "{t}'s agent");
     case SIDE_FLEET:
         return "what the agents said hello with";
+    case SIDE_CLOUD:
+        return making->cloud;
     default:
         return "the matrix of this run";
     }
@@ -445,6 +461,9 @@ static void list_evidence(struct making *making)
     const struct facts *facts = &making->phrase.symptom->facts;
 
     add_fact(making, making->phrase.symptom->what);
+    for (size_t i = 0; i < RULE_CONDITIONS_MAX && rule->conditions[i].need; i++)
+        if (rule->conditions[i].need == NEED_PROOF)
+            add_fact(making, rule->conditions[i].fact);
     for (enum need need = NEED_MUST; need <= NEED_LIKES; need++)
         for (size_t i = 0; i < RULE_CONDITIONS_MAX && rule->conditions[i].need; i++) {
             const struct condition *condition = &rule->conditions[i];
@@ -470,6 +489,13 @@ struct rival {
 };
 
 #define RIVALS_MAX 32
+
+/* What the configuration says of both is no choice between them: both are so. */
+static bool is_as_true(const struct making *making, const struct candidate *rival)
+{
+    return rule_is_proven(making->winner->rule, making->phrase.symptom) &&
+           rule_is_proven(rival->rule, making->phrase.symptom);
+}
 
 /* Whether a rival explains all that the winner does. */
 static bool covers_all(const struct solver *solver, const struct candidate *rival,
@@ -502,7 +528,8 @@ static size_t list_rivals(struct making *making, struct rival rivals[RIVALS_MAX]
             size_t at;
             solver->rival[solver->links[l].candidate] = 0;
             solver->shared[solver->links[l].candidate] = 0;
-            if (score <= 0 || strcmp(candidate->rule->cause, winner->rule->cause) == 0)
+            if (score <= 0 || strcmp(candidate->rule->cause, winner->rule->cause) == 0 ||
+                is_as_true(making, candidate))
                 continue;
             for (at = 0; at < count && strcmp(rivals[at].cause, candidate->rule->cause) != 0;)
                 at++;
@@ -610,7 +637,7 @@ static void list_ruled_out(struct making *making)
         const struct condition *contradiction;
         double score = rule_score(&rules[r], making->phrase.symptom, &contradiction);
         const char *by = NULL;
-        if (contradiction) {
+        if (contradiction && (score <= 0 || contradiction->need == NEED_PROOF)) {
             const struct fact_info *info = &fact_infos[contradiction->fact];
             const char *text = contradiction->yes ? info->no : info->yes;
             by = text ? diagnoses_text(diagnoses, &making->phrase, text) : NULL;
@@ -620,6 +647,45 @@ static void list_ruled_out(struct making *making)
         if (by)
             rule_out(making, rules[r].cause, by);
     }
+}
+
+static bool is_same_flow(const struct path_flow *a, const struct path_flow *b)
+{
+    return a->source == b->source && a->target == b->target && a->port == b->port &&
+           memcmp(&a->to, &b->to, sizeof(a->to)) == 0;
+}
+
+/* What the configuration closes of it. */
+static void list_flows(struct making *making)
+{
+    struct diagnosis *diagnosis = making->diagnosis;
+
+    for (size_t i = 0; i < making->count; i++) {
+        const struct symptom_path *at = making->solver->symptoms->items[making->covered[i]].path;
+        size_t known = 0;
+        if (!at || (at->path.verdict != PATH_DENIED && at->path.verdict != PATH_PARTLY) ||
+            diagnosis->flow_count == FLOWS_MAX)
+            continue;
+        while (known < diagnosis->flow_count && !is_same_flow(&diagnosis->flows[known], &at->flow))
+            known++;
+        if (known < diagnosis->flow_count)
+            continue;
+        if (!diagnosis->flows)
+            diagnosis->flows = arena_alloc(&making->solver->diagnoses->arena, FLOWS_MAX,
+                                           sizeof(*diagnosis->flows));
+        diagnosis->flows[diagnosis->flow_count++] = at->flow;
+    }
+}
+
+static const char *name_cloud(const struct solver *solver)
+{
+    const struct estate *estate = solver->symptoms->input->estate;
+    char text[CLOCK_RFC3339_MAX];
+
+    if (!estate)
+        return "";
+    clock_rfc3339(estate->network_taken_ms ? estate->network_taken_ms : estate->taken_ms, text);
+    return arena_printf(&solver->diagnoses->arena, "AWS, as it was at %s", text);
 }
 
 static void make_diagnosis(struct solver *solver, struct candidate *winner)
@@ -644,9 +710,15 @@ static void make_diagnosis(struct solver *solver, struct candidate *winner)
     making.diagnosis = diagnoses_add(solver->diagnoses, cause, SEVERITY_OBSERVED, 0);
     phrase_scope(&making.phrase, &scope);
     making.diagnosis->scope = arena_strdup(&solver->diagnoses->arena, buf_text(&scope));
-    making.diagnosis->summary = diagnoses_text(solver->diagnoses, &making.phrase, cause->sentence);
+    making.cloud = name_cloud(solver);
+    making.diagnosis->summary = diagnoses_text(
+        solver->diagnoses, &making.phrase,
+        cause->proven && rule_is_proven(winner->rule, making.phrase.symptom) ? cause->proven
+                                                                             : cause->sentence);
     making.diagnosis->fix = diagnoses_text(solver->diagnoses, &making.phrase, cause->fix);
+    diagnosis_add_command(solver->diagnoses, making.diagnosis, &making.phrase, cause->command);
     list_cells(&making);
+    list_flows(&making);
     list_evidence(&making);
     weigh(&making);
     list_ruled_out(&making);
@@ -733,6 +805,32 @@ static void solve_pass(struct solver *solver, size_t left)
     forget_pass(solver);
 }
 
+void diagnosis_add_remedies(struct diagnoses *diagnoses, struct diagnosis *diagnosis,
+                            const struct estate *estate, const struct estate *good,
+                            const struct path_map *map)
+{
+    struct remedies *remedies = map && diagnosis->flow_count ? remedies_new(estate, good) : NULL;
+    size_t count;
+
+    for (size_t i = 0; remedies && i < diagnosis->flow_count; i++) {
+        struct path path;
+        path_walk(map, &diagnosis->flows[i], &path);
+        remedies_add(remedies, &diagnosis->flows[i], &path);
+    }
+    count = remedies ? remedies_count(remedies) : 0;
+    if (count) {
+        diagnosis->commands = arena_alloc(&diagnoses->arena, REMEDIES_MAX, sizeof(char *));
+        diagnosis->command_count = 0;
+    }
+    for (size_t i = 0; i < count && i < REMEDIES_MAX; i++) {
+        CLEANUP_BUF struct buf text = BUF_INIT(4096);
+        remedies_put(remedies, i, &text);
+        diagnosis->commands[diagnosis->command_count++] =
+            arena_strdup(&diagnoses->arena, buf_text(&text));
+    }
+    remedies_free(remedies);
+}
+
 static int by_weight(const void *a, const void *b)
 {
     const struct diagnosis *x = a, *y = b;
@@ -763,6 +861,7 @@ struct diagnoses *diagnose(const struct diagnose_input *input)
         solve_pass(&solver, left);
     }
     findings_add(&symptoms, solver.diagnoses);
+    findings_add_cloud(&symptoms, solver.diagnoses);
     own_faults_add(&symptoms, solver.diagnoses);
     if (solver.diagnoses->count)
         qsort(solver.diagnoses->items, solver.diagnoses->count, sizeof(*solver.diagnoses->items),

@@ -16,6 +16,7 @@
 #define COLLECTOR_DIAGNOSE_H
 
 #include "collector/answers.h"
+#include "collector/cloud/path.h"
 #include "collector/fleet.h"
 #include "collector/matrix.h"
 #include "collector/ownership.h"
@@ -61,6 +62,9 @@ struct diagnose_input {
     const struct ownership *ownership;
     const struct owner_agent *agents; /* as the ownership was built from */
     size_t agent_count;
+    /* The cloud's view; both NULL: not there. */
+    const struct estate *estate;
+    const struct path_map *map; /* of `estate` */
 };
 
 enum diagnosis_severity {
@@ -81,7 +85,7 @@ enum diagnosis_stage {
 };
 
 struct diagnosis_evidence {
-    const char *side; /* source, target, fleet, pattern */
+    const char *side; /* source, target, fleet, pattern, cloud */
     const char *fact;
     const char *source; /* whose word it is: "web.1", "the agents' hellos", ... */
 };
@@ -107,6 +111,10 @@ struct diagnosis {
     enum diagnosis_stage stage;
     double confidence;
     const char *summary, *fix;
+    const char **commands; /* the vendor's, with ids; <in brackets> what is not known */
+    size_t command_count;
+    struct path_flow *flows; /* closed by the configuration, each once: what is to be opened */
+    size_t flow_count;
     struct diagnosis_cell *cells; /* by source and column */
     size_t cell_count;
     uint32_t attempts; /* (task, endpoint) or (task, name) that it explains */
@@ -125,6 +133,11 @@ struct diagnoses {
 };
 
 struct diagnoses *diagnose(const struct diagnose_input *input);
+/* In place of a cause's own command those that open what the configuration closes. `good`: as all
+ * was well, NULL: not known; `map` of `estate`, NULL: not there. */
+void diagnosis_add_remedies(struct diagnoses *diagnoses, struct diagnosis *diagnosis,
+                            const struct estate *estate, const struct estate *good,
+                            const struct path_map *map);
 struct diagnoses *diagnoses_free(struct diagnoses *diagnoses);
 
 const char *diagnosis_severity_name(enum diagnosis_severity severity);

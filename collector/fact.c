@@ -103,6 +103,39 @@ const struct fact_info fact_infos[FACT_COUNT] = {
     FACT(OTHER_NAME, PATTERN, "another name of {T} resolves", "no other name of {T} resolves"),
     FACT(ZONE_RESOLVES, PATTERN, "other names of the same domain resolve",
          "no other name of the domain resolves"),
+    FACT(GROUP_OUT, CLOUD, "{group-out}", "{group-out}"),
+    FACT(GROUP_IN, CLOUD, "{group-in}", "{group-in}"),
+    FACT(ACL_FORWARD, CLOUD, "{acl-forward}", "{acl-forward}"),
+    FACT(ACL_BACK, CLOUD, "{acl-back}", "{acl-back}"),
+    FACT(ACLS, CLOUD, "{acls}", "{acls}"),
+    FACT(BACK_PARTLY, CLOUD, "{acl-back}", NULL),
+    FACT(ROUTED, CLOUD, "{routes}", "{routes}"),
+    FACT(OPEN, CLOUD, "by their rules, groups, ACLs and routes let {s} through to {at} and back",
+         "{closed}"),
+    FACT(WANTED, CLOUD, "the ECS service {T} wants tasks: {counts} run",
+         "the desired count of the ECS service {T} is 0"),
+    FACT(CANNOT_PLACE, CLOUD, "an event of {T}: {event}", NULL),
+    FACT(DEPLOY_FAILED, CLOUD, "the deployment of {T}: {deployment}", NULL),
+    FACT(DEPLOYING, CLOUD, "the deployment of {T}: {deployment}", NULL),
+    FACT(IN_GRACE, CLOUD, "{t} {grace}", NULL),
+    FACT(BALANCER_OK, CLOUD, "the load balancer at {address} has healthy targets",
+         "the load balancer at {address} has no healthy target: {targets}"),
+    FACT(ZONE_OK, CLOUD, "the load balancer at {address} has healthy targets in its zone",
+         "the load balancer at {address} has no healthy target in {zones}: {targets}"),
+    FACT(REGISTERED, CLOUD, "the ECS service {T} is registered under {name} ({registry})",
+         "the ECS service {T} has no service registry for {name}"),
+    FACT(REGISTRATION_FITS, CLOUD, "the registration of {T} fits its task definition",
+         "{registration}"),
+    FACT(REGISTRY_OK, CLOUD, "{registry} has healthy instances of {T}",
+         "{registry} takes every instance of {T} for unhealthy"),
+    FACT(VPC_DNS, CLOUD, "{vpc} has DNS", "enableDnsSupport of {vpc} is false"),
+    FACT(ZONE_ASSOCIATED, CLOUD, "the hosted zone {zone-id} of {name} is associated with {vpc}",
+         "the hosted zone {zone-id} of {name} is not associated with {vpc}"),
+    FACT(RULE_IN_WAY, CLOUD, "{resolver-rule}", "no resolver rule of {vpc} is for {name}"),
+    FACT(SAME_MESH, CLOUD, "{S} and {T} are in one namespace of Service Connect",
+         "the namespaces of Service Connect of {S} and {T} are {namespaces}"),
+    FACT(MESH_NEWER, CLOUD, "{s} started before {T}'s deployment joined Service Connect",
+         "{s} started after {T}'s deployment joined Service Connect"),
     FACT(DEPENDS, PATTERN, "{T} itself fails to reach {dependency} in this run",
          "{T} reaches all it needs in this run"),
 };
@@ -130,7 +163,7 @@ bool fact_is(const struct facts *facts, enum fact fact, bool yes)
 
 const char *fact_side_name(enum fact_side side)
 {
-    static const char *const names[] = {"source", "target", "fleet", "pattern"};
+    static const char *const names[] = {"source", "target", "fleet", "pattern", "cloud"};
 
     return names[side];
 }

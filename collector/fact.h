@@ -96,6 +96,33 @@ enum fact {
     FACT_KIN_HOSTS,      /* others have it in their /etc/hosts */
     FACT_OTHER_NAME,     /* another name of the target resolves */
     FACT_ZONE_RESOLVES,  /* other names of the domain resolve */
+    /* what the VPC's configuration lets through */
+    FACT_GROUP_OUT,   /* the source's groups let it out */
+    FACT_GROUP_IN,    /* the target's let it in */
+    FACT_ACL_FORWARD, /* both subnets' ACLs let the SYN pass */
+    FACT_ACL_BACK,    /* ... and the answer */
+    FACT_ACLS,        /* both of these */
+    FACT_BACK_PARTLY, /* an ACL closes some of the ephemeral ports */
+    FACT_ROUTED,      /* there are routes, both ways */
+    FACT_OPEN,        /* all of it is open */
+
+    /* what ECS, Cloud Map, Route 53 and the load balancer say */
+    FACT_WANTED,            /* the target's desired count is not 0 */
+    FACT_CANNOT_PLACE,      /* its events say that a task finds no place */
+    FACT_DEPLOY_FAILED,     /* its deployment */
+    FACT_DEPLOYING,         /* is in progress, and not all run */
+    FACT_IN_GRACE,          /* the target task's health does not count yet */
+    FACT_BALANCER_OK,       /* of the load balancer that has the address some target is healthy */
+    FACT_ZONE_OK,           /* ... in the zone of the address */
+    FACT_REGISTERED,        /* the target's ECS service has a registration for the name */
+    FACT_REGISTRATION_FITS, /* ... which fits its task definition */
+    FACT_REGISTRY_OK,       /* some instance in the registry is healthy */
+    FACT_VPC_DNS,           /* the source's VPC has DNS */
+    FACT_ZONE_ASSOCIATED,   /* the name's hosted zone is the source's VPC's */
+    FACT_RULE_IN_WAY,       /* a resolver rule takes the name elsewhere */
+    FACT_SAME_MESH,         /* source and target are in one namespace of Service Connect */
+    FACT_MESH_NEWER,        /* the target joined it after the source task started */
+
     FACT_DEPENDS, /* the target fails to reach a service itself, and all its tasks that do are red
                    */
     FACT_COUNT
@@ -107,7 +134,7 @@ struct facts {
     uint64_t known[FACT_WORDS], yes[FACT_WORDS];
 };
 
-enum fact_side { SIDE_SOURCE, SIDE_TARGET, SIDE_FLEET, SIDE_PATTERN };
+enum fact_side { SIDE_SOURCE, SIDE_TARGET, SIDE_FLEET, SIDE_PATTERN, SIDE_CLOUD };
 
 struct fact_info {
     const char *name; /* for tests and logs */

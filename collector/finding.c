@@ -41,6 +41,7 @@ void finding_say(struct finding *finding, const char *code, enum diagnosis_sever
     finding->diagnosis->summary =
         diagnoses_text(finding->diagnoses, &finding->phrase, cause->sentence);
     finding->diagnosis->fix = diagnoses_text(finding->diagnoses, &finding->phrase, cause->fix);
+    diagnosis_add_command(finding->diagnoses, finding->diagnosis, &finding->phrase, cause->command);
 }
 
 void finding_prove(struct finding *finding, const char *side, const char *fact, const char *source)

@@ -1,5 +1,6 @@
 #include "collector/phrase.h"
 
+#include "collector/phrase_cloud.h"
 #include "collector/words.h"
 #include "common/text.h"
 
@@ -398,6 +399,9 @@ void phrase_expand(const struct phrase *phrase, const char *text, struct buf *ou
             length && text[length + 1] == '}' ? find(text + 1, length) : NULL;
         if (placeholder) {
             placeholder->put(phrase, out);
+            text += length + 2;
+        } else if (length && text[length + 1] == '}' &&
+                   phrase_put_cloud(phrase, text + 1, length, out)) {
             text += length + 2;
         } else {
             buf_putc(out, *text++);

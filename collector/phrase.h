@@ -2,7 +2,8 @@
  *
  * Placeholders: {S} {T} services; {s} {t} tasks; {from} {to} what the scope reaches; {at} endpoint;
  * {address} {port} {name} {record} {resolver} {check} {path} {timeout}; {observed} {detail} {icmp}
- * {late} {days} {ttl} what was seen; {owner} {others} {ports} {queue} {age} {n} {dependency}. What
+ * {late} {days} {ttl} what was seen; {owner} {others} {ports} {queue} {age} {n} {dependency}; of
+ * the configuration {group-out} {group-in} {acl-forward} {acl-back} {acls} {routes} {closed}. What
  * is not one of them stays as it is.
  */
 #ifndef COLLECTOR_PHRASE_H

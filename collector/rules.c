@@ -12,6 +12,8 @@
 #define LIKES(f)    {NEED_LIKES, FACT_##f, true}
 #define DISLIKES(f) {NEED_LIKES, FACT_##f, false}
 #define FAINT(f)    {NEED_UNLESS, FACT_##f, false}
+#define FAINTNT(f)  {NEED_UNLESS, FACT_##f, true}
+#define CLOSED(f)   {NEED_PROOF, FACT_##f, false}
 
 #define SEEN1(a)                {FACT_##a}
 #define SEEN2(a, b)             {FACT_##a, FACT_##b}
@@ -33,12 +35,39 @@
 #define ON_PATH \
     (S(TASKS) | S(SOURCE_CHECK) | S(PAIR) | S(SERVICES) | S(FROM_ZONE) | S(ZONES) | S(BETWEEN))
 #define ANYWHERE (AT_TARGET | AT_SOURCE | ON_PATH)
+#define NO_TASK  (S(NAME) | S(CHECK) | S(SERVICE) | S(ENDPOINT))
 
 /* Nothing came back, and as far as it could be seen nothing arrived. */
 #define VANISHED \
     NOT(ARRIVED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES), LIKES(LISTENS), FAINT(LOSSY)
 
 const struct rule rules[] = {
+    /* ---- what the cloud's view says plainly ---- */
+    {"dns.vpc-dns-off", S(RESOLVER) | S(SOURCE) | S(ROW) | S(NAME) | S(HEARD), 1100, STEADY, SEEN4(DNS_SILENT, DNS_DOWN, SERVFAIL, NXDOMAIN),
+     {ISNT(VPC_DNS)}},
+    {"dns.zone-not-associated", S(NAME) | S(HEARD) | S(RESOLVER) | S(SOURCE) | S(ROW) | S(PAIR), 1000, STEADY, SEEN2(NXDOMAIN, SERVFAIL),
+     {ISNT(ZONE_ASSOCIATED), NOT(KIN_HOSTS)}},
+    {"dns.resolver-rule", S(NAME) | S(HEARD) | S(RESOLVER) | S(SOURCE) | S(ROW) | S(PAIR), 1000, STEADY, SEEN3(NXDOMAIN, SERVFAIL, DNS_SILENT),
+     {IS(RULE_IN_WAY), NOT(KIN_HOSTS)}},
+    {"dns.registration-missing", S(NAME), 1000, STEADY, SEEN1(NXDOMAIN),
+     {ISNT(REGISTERED), ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS)}},
+    {"dns.registration-wrong", S(NAME), 1200, STEADY, SEEN2(NXDOMAIN, NODATA),
+     {ISNT(REGISTRATION_FITS), ISNT(OTHERS_RESOLVE)}},
+    {"dns.registry-unhealthy", S(NAME), 1100, STEADY, SEEN2(NXDOMAIN, NODATA), {ISNT(REGISTRY_OK), ISNT(OTHERS_RESOLVE)}},
+    {"mesh.namespace", S(PAIR) | S(SOURCE_CHECK) | S(NAME), 1000, STEADY, SEEN1(NXDOMAIN), {ISNT(SAME_MESH)}},
+    {"mesh.endpoint-newer", S(SOURCE_CHECK) | S(PAIR) | S(NAME), 800, STEADY, SEEN1(NXDOMAIN), {IS(MESH_NEWER), IS(SAME_MESH)}},
+    {"target.scaled-to-zero", NO_TASK, 1200, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
+     {ISNT(TASKS_LIVE), ISNT(WANTED)}},
+    {"target.capacity", NO_TASK, 1100, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
+     {ISNT(TASKS_LIVE), IS(CANNOT_PLACE)}},
+    {"target.deployment-failed", NO_TASK, 1050, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
+     {ISNT(TASKS_LIVE), IS(DEPLOY_FAILED), NOT(CANNOT_PLACE)}},
+    {"target.deploying", NO_TASK, 1000, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
+     {ISNT(TASKS_LIVE), IS(DEPLOYING), NOT(DEPLOY_FAILED), NOT(CANNOT_PLACE)}},
+    {"target.health-grace", AT_TARGET, 800, STEADY, SEEN4(RST, STATUS_5XX, NOT_SERVING, CLOSED), {IS(IN_GRACE), NOT(OWN_OK), NOT(PROXY)}},
+    {"lb.unhealthy", AT_TARGET | S(NAME), 1100, STEADY, SEEN5(STATUS_5XX, SYN_LOST, RST, RESET, CLOSED), {ISNT(BALANCER_OK)}},
+    {"lb.zone-empty", AT_TARGET | S(NAME), 1100, STEADY, SEEN5(STATUS_5XX, SYN_LOST, RST, RESET, CLOSED), {IS(BALANCER_OK), ISNT(ZONE_OK)}},
+
     /* ---- names ---- */
     {"dns.not-registered", S(NAME), 60, STEADY, SEEN1(NXDOMAIN),
      {ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS), OUGHT(TASKS_LIVE), NOT(OTHER_NAME), LIKES(ZONE_RESOLVES)}},
@@ -63,7 +92,7 @@ const struct rule rules[] = {
     {"dns.tcp-blocked", S(NAME) | S(HEARD) | S(RESOLVER) | AT_SOURCE, 90, STEADY, SEEN1(DNS_TCP), ALWAYS},
     {"dns.left-over", S(NAME), 90, AT_TIMES, SEEN1(DANGLING), ALWAYS},
     {"mesh.endpoint-newer", S(SOURCE_CHECK) | S(PAIR) | S(NAME), 85, STEADY, SEEN1(NXDOMAIN), {IS(KIN_HOSTS)}},
-    {"target.no-task", S(NAME) | S(CHECK) | S(SERVICE) | S(ENDPOINT), 60, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
+    {"target.no-task", NO_TASK, 60, STEADY, SEEN6(NXDOMAIN, NODATA, SYN_LOST, NO_ARP, UNREACHABLE, RST),
      {ISNT(TASKS_LIVE)}},
 
     /* ---- addresses ---- */
@@ -74,21 +103,34 @@ const struct rule rules[] = {
     {"dns.reused", S(ENDPOINT) | S(TARGET) | S(NAME), 95, STEADY, SEEN1(REUSED), ALWAYS},
 
     /* ---- the network: the SYN is lost ---- */
-    {"network.sg-ingress", S(PAIR) | S(CHECK) | S(SERVICE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.sg-egress", S(ROW), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.sg-egress", S(PAIR), 22, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.nacl-forward", S(FLOW), 60, STEADY, SEEN1(SYN_LOST), {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.nacl-forward", S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE), 50, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.no-route", S(FLOW), 22, STEADY, SEEN1(SYN_LOST), {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.no-route", S(ZONES), 22, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+    {"network.sg-ingress", S(PAIR) | S(CHECK) | S(SERVICE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(GROUP_IN)}},
+    {"network.sg-egress", S(ROW), 60, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(GROUP_OUT)}},
+    {"network.sg-egress", S(PAIR), 22, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(GROUP_OUT)}},
+    {"network.nacl-forward", S(FLOW), 60, STEADY, SEEN1(SYN_LOST),
+     {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES), CLOSED(ACLS)}},
+    {"network.nacl-forward", S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE), 50, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(ACL_FORWARD)}},
+    {"network.no-route", S(FLOW), 22, STEADY, SEEN1(SYN_LOST),
+     {NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES), CLOSED(ROUTED)}},
+    {"network.no-route", S(ZONES), 22, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(ROUTED)}},
     {"network.nacl-return", S(PAIR) | S(ZONES) | S(ZONES_PORT) | S(FROM_ZONE) | S(TASKS) | S(SOURCE) | S(ROW) | AT_TARGET, 85, STEADY, SEEN1(SYN_LOST),
-     {IS(HALF_OPEN), FAINT(LOSSY)}},
-    {"network.isolated", S(BETWEEN) | S(ZONE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"network.isolated", S(TASK), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
-    {"network.isolated", S(ENDPOINT) | S(TARGET), 35, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED, IS(OWNED)}},
-    {"network.sg-ingress", S(ENDPOINT) | S(TARGET), 30, STEADY, SEEN1(SYN_LOST), {VANISHED}},
-    {"source.isolated", S(SOURCE), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED}},
-    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 15, STEADY, SEEN1(SYN_LOST), {VANISHED}},
+     {IS(HALF_OPEN), FAINT(LOSSY), CLOSED(ACL_BACK)}},
+    {"network.isolated", S(BETWEEN) | S(ZONE), 60, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(OPEN)}},
+    {"network.isolated", S(TASK), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED, CLOSED(OPEN)}},
+    {"network.isolated", S(ENDPOINT) | S(TARGET), 35, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED, IS(OWNED), FAINTNT(OPEN)}},
+    {"network.sg-ingress", S(ENDPOINT) | S(TARGET), 30, STEADY, SEEN1(SYN_LOST), {VANISHED, CLOSED(GROUP_IN)}},
+    {"source.isolated", S(SOURCE), 60, STEADY, SEEN2(SYN_LOST, NO_ARP), {VANISHED, FAINTNT(OPEN)}},
+    {"network.filtered", S(TASKS) | S(SOURCE_CHECK), 15, STEADY, SEEN1(SYN_LOST), {VANISHED, FAINTNT(OPEN)}},
+
+    /* What only the configuration tells apart: a rule may reach any one task, or many. */
+    {"network.sg-ingress", ON_PATH | S(REVISION), 50, STEADY, SEEN1(SYN_LOST), {ISNT(GROUP_IN), CLOSED(GROUP_IN), VANISHED}},
+    {"network.sg-egress", ON_PATH | AT_SOURCE, 50, STEADY, SEEN1(SYN_LOST), {ISNT(GROUP_OUT), CLOSED(GROUP_OUT), VANISHED}},
+    {"network.nacl-forward", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_FORWARD), CLOSED(ACL_FORWARD), VANISHED}},
+    {"network.no-route", S(FLOW), 60, STEADY, SEEN1(SYN_LOST), {ISNT(ROUTED), CLOSED(ROUTED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.no-route", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ROUTED), CLOSED(ROUTED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.nacl-return", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_BACK), CLOSED(ACL_BACK), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.nacl-return", ON_PATH | AT_SOURCE | AT_TARGET, 600, AT_TIMES, SEEN1(SYN_LOST), {IS(BACK_PARTLY)}},
+    {"network.filtered", ON_PATH | AT_SOURCE | AT_TARGET, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), VANISHED}},
+    {"network.filtered", ON_PATH | AT_SOURCE | AT_TARGET, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), IS(HALF_OPEN), FAINT(LOSSY)}},
 
     /* ---- the network: somebody says no ---- */
     {"network.no-route", AT_SOURCE | S(TASKS) | S(PAIR) | AT_TARGET, 90, STEADY, SEEN1(LOCAL_ROUTE), ALWAYS},
@@ -155,6 +197,8 @@ const size_t rule_count = ARRAY_SIZE(rules);
 #define FACTOR_UNKNOWN 0.3 /* OUGHT, and nobody could look */
 #define FACTOR_LIKED   1.5
 #define FACTOR_MISSED  0.4
+#define FACTOR_PROVEN  8.0 /* the configuration says the same as the probes */
+#define FACTOR_DENIED  0.1 /* it says that it is open */
 
 static bool is_for(const struct rule *rule, const struct symptom *symptom)
 {
@@ -186,10 +230,23 @@ double rule_score(const struct rule *rule, const struct symptom *symptom,
             score *= FACTOR_UNKNOWN;
         if (condition->need == NEED_UNLESS && is_known && !holds)
             score *= FACTOR_MISSED;
+        if (condition->need == NEED_PROOF && is_known && !holds)
+            *ret_contradiction = condition;
+        if (condition->need == NEED_PROOF && is_known)
+            score *= holds ? FACTOR_PROVEN : FACTOR_DENIED;
         if (condition->need == NEED_LIKES && is_known)
             score *= holds ? FACTOR_LIKED : FACTOR_MISSED;
     }
     return score;
+}
+
+bool rule_is_proven(const struct rule *rule, const struct symptom *symptom)
+{
+    for (size_t i = 0; i < RULE_CONDITIONS_MAX && rule->conditions[i].need; i++)
+        if (rule->conditions[i].need == NEED_PROOF &&
+            fact_is(&symptom->facts, rule->conditions[i].fact, rule->conditions[i].yes))
+            return true;
+    return false;
 }
 
 uint32_t rule_scopes(enum fact what)

@@ -9,6 +9,9 @@
  *   LIKES        more likely if so, less if not
  *   DISLIKES     the other way round
  *   FAINT        less likely if so; that it is not says nothing
+ *   FAINTNT      the same, if it is not so
+ *   CLOSED       the configuration is to say so: then it is proven; else it speaks against it, and
+ *                is shown
  * `weight` is how likely the cause is beside others that explain the same, from experience.
  */
 #ifndef COLLECTOR_RULES_H
@@ -20,7 +23,7 @@
 #define RULE_SEEN_MAX       8
 #define RULE_CONDITIONS_MAX 10
 
-enum need { NEED_NONE, NEED_MUST, NEED_NEVER, NEED_OUGHT, NEED_LIKES, NEED_UNLESS };
+enum need { NEED_NONE, NEED_MUST, NEED_NEVER, NEED_OUGHT, NEED_LIKES, NEED_UNLESS, NEED_PROOF };
 
 struct condition {
     enum need need;
@@ -31,7 +34,7 @@ struct condition {
 struct rule {
     const char *cause;
     uint32_t scopes;      /* a bit for each enum scope_kind */
-    unsigned weight;      /* 1 to 100 */
+    unsigned weight;      /* 1 to 100; more where the cloud's view says it plainly */
     bool is_intermittent; /* what passes now and then is no contradiction */
     enum fact seen[RULE_SEEN_MAX];
     struct condition conditions[RULE_CONDITIONS_MAX];
@@ -41,7 +44,7 @@ extern const struct rule rules[];
 extern const size_t rule_count;
 
 /* How well the rule fits: 0 when it does not apply; else its weight times what the facts add.
- * `*ret_contradiction` is the condition that ruled it out, NULL when none did. */
+ * `*ret_contradiction` is the condition that ruled it out, or all but did; NULL when none. */
 double rule_score(const struct rule *rule, const struct symptom *symptom,
                   const struct condition **ret_contradiction);
 
@@ -54,7 +57,12 @@ struct cause {
     enum diagnosis_stage stage;
     const char *sentence; /* with the placeholders of phrase.h */
     const char *fix;
+    const char *command; /* the vendor's; NULL: there is none */
+    const char *proven;  /* the sentence where the configuration says so; NULL: the same */
 };
+
+/* The configuration says what the rule needs of it. */
+bool rule_is_proven(const struct rule *rule, const struct symptom *symptom);
 
 /* Never NULL: an unknown code is the last one, "unknown". */
 const struct cause *cause_find(const char *code);

@@ -1,5 +1,6 @@
 /* What the diagnosis needs to know of a run that is over, gathered from the run, the registry and
  * the store. */
+#include "collector/estate_store.h"
 #include "collector/run_internal.h"
 
 #include "common/mem.h"
@@ -103,6 +104,8 @@ struct diagnoses *run_diagnose(const struct runs *runs, const struct run *run,
     struct run_ownership *ownership = run_ownership_new(runs, run);
     struct diagnose_source *sources = list_sources(runs, run);
     struct tries_set set = gather(run);
+    struct estate *estate = estate_store_get(runs->store, run->record.id, ESTATE_ALL);
+    struct path_map *map = estate ? path_map_new(estate) : NULL;
     struct testimony testimony;
     struct diagnose_input input = {
         .fleet = run->fleet,
@@ -115,12 +118,18 @@ struct diagnoses *run_diagnose(const struct runs *runs, const struct run *run,
     };
     struct diagnoses *diagnoses;
 
+    input.estate = estate;
+    input.map = map;
     input.agents = run_ownership_agents(ownership, &input.agent_count);
     read_testimony(runs, run, &testimony);
     input.witnesses = testimony.witnesses;
     input.witness_count = testimony.count;
     diagnoses = diagnose(&input);
+    for (size_t i = 0; i < diagnoses->count; i++)
+        diagnosis_add_remedies(diagnoses, &diagnoses->items[i], estate, NULL, map);
     forget_testimony(&testimony);
+    path_map_free(map);
+    estate_free(estate);
     tries_deinit(&set);
     mem_free(sources);
     run_ownership_free(ownership);

@@ -519,6 +519,7 @@ void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input
     sort_answers(symptoms);
     find_revisions(symptoms);
     find_source_places(symptoms);
+    symptoms_find_sources(symptoms);
     find_symptoms(symptoms);
     if (!symptoms->count)
         return;
@@ -540,6 +541,7 @@ void symptoms_deinit(struct symptoms *symptoms)
     health_deinit(&symptoms->health);
     answers_index_deinit(&symptoms->index);
     mem_free(symptoms->sources);
+    mem_free(symptoms->agent_of);
     mem_free(symptoms->spots);
     mem_free(symptoms->answers_of);
     mem_free(symptoms->answer_rows);

@@ -4,6 +4,7 @@
 #ifndef COLLECTOR_SYMPTOM_H
 #define COLLECTOR_SYMPTOM_H
 
+#include "collector/cloud/path.h"
 #include "collector/diagnose.h"
 #include "collector/fact.h"
 #include "collector/health.h"
@@ -69,6 +70,12 @@ enum scope_kind {
 
 #define SCOPE_KEYS_MAX 2
 
+/* What the configuration does to its connection. */
+struct symptom_path {
+    struct path_flow flow;
+    struct path path;
+};
+
 struct symptom {
     const struct tries *tries;
     struct place place;
@@ -78,6 +85,7 @@ struct symptom {
     const struct tries_row *row; /* the example */
     struct owner owner;
     const struct diagnose_witness *witness; /* the last one of the owner; NULL: none */
+    const struct symptom_path *path;        /* NULL: the cloud's view is not there */
     struct facts facts;
 };
 
@@ -87,8 +95,9 @@ struct symptoms {
     size_t count, capacity;
     struct health_table health; /* what gets through, in the scopes of the symptoms */
     struct interner *texts[TEXT_COUNT];
-    struct place *sources; /* per source: what of its places is always the same */
-    struct spot *spots;    /* per address */
+    struct place *sources;               /* per source: what of its places is always the same */
+    const struct owner_agent **agent_of; /* per source, where there is a map; NULL: not known */
+    struct spot *spots;                  /* per address */
     size_t spot_capacity;
     struct answers_index index;
     size_t *answers_of; /* per source, and one more: where its answer rows begin ... */
@@ -125,6 +134,11 @@ void symptoms_find_facts(struct symptoms *symptoms);
  * else is known of it. */
 enum fact symptoms_name_trouble(const struct symptoms *symptoms, const struct symptom *symptom);
 void symptoms_find_name_facts(struct symptoms *symptoms, struct symptom *symptom);
+/* The agents of the sources; then what the rules say of a symptom's path (symptom_path.c). */
+void symptoms_find_sources(struct symptoms *symptoms);
+void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom);
+/* ... and what ECS, the registry, the load balancer say (symptom_cloud.c). */
+void symptoms_find_cloud_facts(struct symptoms *symptoms, struct symptom *symptom);
 /* What a task heard of a name: `*ret_count` rows. */
 const struct answer_row *const *symptoms_heard(const struct symptoms *symptoms, uint32_t source,
                                                const char *name, size_t *ret_count);

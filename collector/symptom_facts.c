@@ -581,5 +581,9 @@ void symptoms_find_facts(struct symptoms *symptoms)
         find_target_facts(symptoms, symptom);
         find_fleet_facts(symptoms, symptom);
         find_pattern_facts(symptoms, symptom);
+        if (symptoms->input->estate) {
+            symptoms_find_path_facts(symptoms, symptom);
+            symptoms_find_cloud_facts(symptoms, symptom);
+        }
     }
 }

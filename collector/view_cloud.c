@@ -1,6 +1,7 @@
 /* What the cloud said, as the API shows it. */
 #include "collector/view.h"
 
+#include "collector/cloud/lookup.h"
 #include "collector/estate_store.h"
 #include "collector/view_internal.h"
 #include "common/clock.h"
@@ -63,33 +64,6 @@ int view_estate(const struct runs *runs, const struct store_run *record, struct 
 
 /* ---- one service ---- */
 
-/* The fleet's service is the ECS service of its name; "CLUSTER.NAME" where two clusters have it. */
-static const struct estate_service *find_service(const struct estate *estate, const char *name)
-{
-    const struct estate_service *services = estate->parts[ESTATE_SERVICES].items, *found = NULL;
-    size_t count = estate_count(estate, ESTATE_SERVICES);
-
-    for (size_t i = 0; i < count; i++) {
-        size_t length = strlen(services[i].cluster);
-        if (strncmp(name, services[i].cluster, length) == 0 && name[length] == '.' &&
-            strcmp(name + length + 1, services[i].name) == 0)
-            return &services[i];
-    }
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(services[i].name, name) == 0) {
-            if (found)
-                return NULL; /* of two, which? */
-            found = &services[i];
-        }
-    return found;
-}
-
-static bool is_task_of(const struct estate_task *task, const struct estate_service *service)
-{
-    return strcmp(task->cluster, service->cluster) == 0 &&
-           strncmp(task->group, "service:", 8) == 0 && strcmp(task->group + 8, service->name) == 0;
-}
-
 struct health {
     int64_t healthy, unhealthy, unknown;
 };
@@ -100,7 +74,7 @@ static struct health count_health(const struct estate *estate, const struct esta
     struct health health = {0};
 
     for (size_t i = 0; i < estate_count(estate, ESTATE_TASKS); i++) {
-        if (!is_task_of(&tasks[i], service) || strcmp(tasks[i].status, "RUNNING") != 0)
+        if (!lookup_is_task_of(&tasks[i], service) || strcmp(tasks[i].status, "RUNNING") != 0)
             continue;
         if (strcmp(tasks[i].health, "HEALTHY") == 0)
             health.healthy++;
@@ -112,21 +86,11 @@ static struct health count_health(const struct estate *estate, const struct esta
     return health;
 }
 
-static const struct estate_deployment *find_primary(const struct estate_service *service)
-{
-    const struct estate_deployment *deployments = service->deployments.items;
-
-    for (size_t i = 0; i < service->deployments.count; i++)
-        if (strcmp(deployments[i].status, "PRIMARY") == 0)
-            return &deployments[i];
-    return NULL;
-}
-
 static void put_summary(const struct estate *estate, const struct estate_service *service,
                         struct buf *out)
 {
     struct health health = count_health(estate, service);
-    const struct estate_deployment *primary = find_primary(service);
+    const struct estate_deployment *primary = lookup_primary(service);
 
     buf_puts(out, "{\"cluster\":");
     buf_put_json(out, service->cluster);
@@ -147,7 +111,7 @@ static void put_summary(const struct estate *estate, const struct estate_service
 
 void view_put_service_cloud(const struct estate *estate, const char *name, struct buf *out)
 {
-    const struct estate_service *service = estate ? find_service(estate, name) : NULL;
+    const struct estate_service *service = estate ? lookup_service(estate, name) : NULL;
 
     if (!service)
         return;
@@ -193,7 +157,7 @@ static bool is_its_task(const struct estate *estate, const struct estate_service
                         const void *record)
 {
     (void)estate;
-    return is_task_of(record, service);
+    return lookup_is_task_of(record, service);
 }
 
 static bool is_its_definition(const struct estate *estate, const struct estate_service *service,
@@ -242,10 +206,11 @@ static bool is_its_group(const struct estate *estate, const struct estate_servic
         return true;
     for (size_t i = 0; i < estate_count(estate, ESTATE_TASKS); i++) {
         const struct estate_interface *interface =
-            is_task_of(&tasks[i], service) && *tasks[i].interface ? estate_find(estate,
-                                                                                ESTATE_INTERFACES,
-                                                                                tasks[i].interface)
-                                                                  : NULL;
+            lookup_is_task_of(&tasks[i], service) && *tasks[i].interface ? estate_find(
+                                                                               estate,
+                                                                               ESTATE_INTERFACES,
+                                                                               tasks[i].interface)
+                                                                         : NULL;
         if (interface && record_has_text(&interface->groups, group->id))
             return true;
     }
@@ -335,7 +300,7 @@ int view_service(const struct runs *runs, const char *name, struct buf *out)
     if (index == SIZE_MAX)
         return -ENOENT;
     estate = estate_store_get(runs->store, run, ESTATE_ALL);
-    service = estate ? find_service(estate, name) : NULL;
+    service = estate ? lookup_service(estate, name) : NULL;
     buf_puts(out, "{\"schema\":1,\"service\":");
     view_put_service(runs, estate, &runs->fleet->services[index], out);
     view_put_services_cloud(estate, run, out);

@@ -24,6 +24,12 @@ static void put_evidence(const struct diagnosis *diagnosis, struct buf *out)
     buf_putc(out, ']');
 }
 
+static void put_commands(const struct diagnosis *diagnosis, struct buf *out)
+{
+    buf_puts(out, ",\"commands\":");
+    buf_put_json_list(out, diagnosis->commands, diagnosis->command_count);
+}
+
 static void put_alternatives(const struct diagnosis *diagnosis, struct buf *out)
 {
     buf_puts(out, ",\"alternatives\":[");
@@ -61,6 +67,7 @@ void view_diagnosis(const struct fleet *fleet, const struct diagnosis *diagnosis
     view_put_text(out, "scope", diagnosis->scope);
     view_put_text(out, "summary", diagnosis->summary);
     view_put_text(out, "fix", diagnosis->fix);
+    put_commands(diagnosis, out);
     view_put_int(out, "attempts", diagnosis->attempts);
     put_cells(fleet, diagnosis, out);
     put_evidence(diagnosis, out);

@@ -29,18 +29,27 @@ bool cidr_parse(const char *text, struct cidr *ret_cidr)
     return true;
 }
 
-bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address)
+static bool begins_with(const struct cidr *cidr, const void *address)
 {
-    const uint8_t *bytes;
+    const uint8_t *bytes = address;
     unsigned whole = cidr->bits / 8, rest = cidr->bits % 8;
 
-    if (address->sa_family != cidr->family)
-        return false;
-    if (cidr->family == AF_INET)
-        bytes = (const uint8_t *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
-    else
-        bytes = (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     if (memcmp(bytes, cidr->address, whole) != 0)
         return false;
     return rest == 0 || ((bytes[whole] ^ cidr->address[whole]) & (0xff00U >> rest) & 0xff) == 0;
+}
+
+bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address)
+{
+    if (address->sa_family != cidr->family)
+        return false;
+    if (cidr->family == AF_INET)
+        return begins_with(cidr, &((const struct sockaddr_in *)(const void *)address)->sin_addr);
+    return begins_with(cidr, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+}
+
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner)
+{
+    return outer->family == inner->family && outer->bits <= inner->bits &&
+           begins_with(outer, inner->address);
 }

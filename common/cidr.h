@@ -15,5 +15,7 @@ struct cidr {
 /* "10.0.0.0/8", "fc00::/7", or a bare address (all its bits). False when it is neither. */
 bool cidr_parse(const char *text, struct cidr *ret_cidr);
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
+/* All of `inner` lies in `outer`. */
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
 
 #endif

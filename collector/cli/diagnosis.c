@@ -65,6 +65,18 @@ static void print_alternatives(const cJSON *diagnosis, const char *indent)
     }
 }
 
+/* Ready to be pasted. */
+static void print_commands(const cJSON *diagnosis, const char *indent)
+{
+    const cJSON *command;
+
+    cJSON_ArrayForEach(command, list_of(diagnosis, "commands"))
+    {
+        if (cJSON_IsString(command))
+            printf("%s%s\n", indent, command->valuestring);
+    }
+}
+
 static void print_one(const cJSON *diagnosis, int number)
 {
     const cJSON *evidence;
@@ -82,6 +94,7 @@ static void print_one(const cJSON *diagnosis, int number)
             printf("   - %s\n", text_of(evidence, "fact"));
     }
     printf("   fix: %s\n", text_of(diagnosis, "fix"));
+    print_commands(diagnosis, "     ");
 }
 
 static int print_those(const cJSON *document, const char *severity, const char *head, int number)
@@ -338,6 +351,7 @@ static void print_cause(const cJSON *document, const cJSON *diagnosis)
     print_way(document, text_of(diagnosis, "stage"));
     print_evidence(diagnosis);
     printf("\nFix\n  %s\n", text_of(diagnosis, "fix"));
+    print_commands(diagnosis, "    ");
     print_ruled_out(diagnosis);
 }
 
@@ -423,6 +437,11 @@ static void md_diagnosis(const cJSON *document, const cJSON *diagnosis)
     fputs("\n### Fix\n\n", stdout);
     md_field(diagnosis, "fix");
     puts("\n");
+    if (cJSON_GetArraySize(list_of(diagnosis, "commands"))) {
+        puts("```sh");
+        print_commands(diagnosis, "");
+        puts("```\n");
+    }
     if (cJSON_GetArraySize(list_of(diagnosis, "ruled_out")))
         puts("### Ruled out\n");
     cJSON_ArrayForEach(item, list_of(diagnosis, "ruled_out"))

@@ -292,6 +292,8 @@ static bool is_registry_used(const struct gather *gather, const struct estate_re
         for (size_t i = 0; i < services[s].registrations.count; i++)
             if (strcmp(estate_short_name(registrations[i].registry), registry->id) == 0)
                 return true;
+        if (strcmp(services[s].name, registry->name) == 0)
+            return true; /* where it should be registered, perhaps */
     }
     return false;
 }

@@ -10,7 +10,12 @@
  * [KEY=VALUE...]                listen=ADDRESS:PORT, own=, status=, resets=, half-open=1, queue=,
  * most=, backlog=, resent= age TASK SECONDS | revision TASK NAME | gone SERVICE | part TASK missing
  * | expect LINE lossy FROM TO COUNT
+ *   cloud                                      the cloud's view is there: diagnose/estate.json
+ *   swap OLD NEW                               ... with this text in place of that ("" is nothing)
+ *   missing CALL                               ... without what this call would have told
  *   => CAUSE [| SCOPE]                         the first diagnosis; "=> none"
+ *   % PERCENT [TEXT...]                        at least so sure; evidence or command holds each
+ *                                              ('_' stands for ' ')
  *   ~ CAUSE                                    named beside it
  *   > CAUSE                                    a further diagnosis
  */
@@ -21,6 +26,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,7 +51,7 @@ struct heard {
 };
 
 static struct world {
-    char title[512];
+    char title[256];
     struct arena arena;
     struct buf expect;
     struct tries_row rows[ROWS];
@@ -60,6 +66,7 @@ static struct world {
     struct proto_listener listeners[TASKS][4];
     struct proto_counter counters[TASKS][2];
     struct proto_arrival arrivals[TASKS][ROWS];
+    const char *estate, *missing; /* JSON; NULL: no cloud */
 } world;
 
 static size_t complaints;
@@ -108,7 +115,7 @@ static void begin(const char *title)
     buf_deinit(&world.expect);
     memset(&world, 0, sizeof(world));
     world.expect = BUF_INIT(4096);
-    snprintf(world.title, sizeof(world.title), "%s", title);
+    snprintf(world.title, sizeof(world.title), "%.250s", title);
     for (size_t t = 0; t < TASKS; t++) {
         world.resolvers[t] = "10.0.0.2";
         world.revisions[t] = arena_printf(&world.arena, "%s:1", services[t / 2]);
@@ -445,6 +452,70 @@ static void do_lossy(char **words, size_t count)
     }
 }
 
+/* ---- the cloud's view ---- */
+
+static void do_cloud(char **words, size_t count)
+{
+    FILE *file = fopen(CASES "/estate.json", "r");
+    char *text = arena_alloc(&world.arena, 1, 1 << 16);
+
+    (void)words;
+    (void)count;
+    assert_non_null(file);
+    assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
+    fclose(file);
+    world.estate = text;
+}
+
+/* Every one of them. */
+static void do_swap(char **words, size_t count)
+{
+    const char *new = strcmp(words[2], "\"\"") == 0 ? "" : words[2], *at = world.estate, *hit;
+    CLEANUP_BUF struct buf out = BUF_INIT(1 << 17);
+    bool has_hit = false;
+
+    (void)count;
+    for (; (hit = strstr(at, words[1])); at = hit + strlen(words[1])) {
+        buf_append(&out, at, (size_t)(hit - at));
+        buf_puts(&out, new);
+        has_hit = true;
+    }
+    buf_puts(&out, at);
+    if (!has_hit)
+        fail_msg("%s: the estate has no '%s'", world.title, words[1]);
+    world.estate = arena_strdup(&world.arena, buf_text(&out));
+}
+
+static void do_missing(char **words, size_t count)
+{
+    (void)count;
+    world.missing = arena_strdup(&world.arena, words[1]);
+}
+
+static struct estate *make_estate(void)
+{
+    struct estate *estate = estate_new();
+    cJSON *root = cJSON_Parse(world.estate), *list;
+
+    if (!root)
+        fail_msg("%s: the estate is no JSON", world.title);
+    estate->taken_ms = estate->network_taken_ms = INT64_C(1767229210000); /* 2026-01-01T01:00:10Z */
+    estate->region = "eu-west-1";
+    if (world.missing)
+        estate_note_missing(estate, world.missing, "", "AccessDenied", "", true);
+    cJSON_ArrayForEach(list, root)
+    {
+        char *json = cJSON_PrintUnformatted(list);
+        for (int part = 0; part < ESTATE_PART_COUNT; part++)
+            if (strcmp(list->string, estate_part_name((enum estate_part)part)) == 0)
+                assert_int_equal(
+                    estate_read_part(estate, (enum estate_part)part, json, strlen(json), NULL), 0);
+        cJSON_free(json);
+    }
+    cJSON_Delete(root);
+    return estate;
+}
+
 static const struct directive {
     const char *name;
     size_t words; /* at least */
@@ -454,7 +525,8 @@ static const struct directive {
     {"hosts", 3, do_hosts},     {"answer", 4, do_answer}, {"resolver", 3, do_resolver},
     {"witness", 2, do_witness}, {"age", 3, do_age},       {"revision", 3, do_revision},
     {"gone", 2, do_gone},       {"part", 2, do_part},     {"expect", 2, do_expect},
-    {"lossy", 4, do_lossy},
+    {"lossy", 4, do_lossy},     {"cloud", 1, do_cloud},   {"swap", 3, do_swap},
+    {"missing", 2, do_missing},
 };
 
 /* ---- the diagnosis of it ---- */
@@ -521,6 +593,8 @@ static struct diagnoses *diagnose_world(void)
     struct ownership *ownership;
     struct diagnoses *diagnoses;
     size_t agent_count = 0, witness_count = 0;
+    struct estate *estate = world.estate ? make_estate() : NULL;
+    struct path_map *map = estate ? path_map_new(estate) : NULL;
 
     memset(scope, true, sizeof(scope));
     for (size_t t = 0; t < TASKS; t++) {
@@ -572,7 +646,13 @@ static struct diagnoses *diagnose_world(void)
                                                   .witness_count = witness_count,
                                                   .ownership = ownership,
                                                   .agents = agents,
-                                                  .agent_count = agent_count});
+                                                  .agent_count = agent_count,
+                                                  .estate = estate,
+                                                  .map = map});
+    for (size_t i = 0; i < diagnoses->count; i++)
+        diagnosis_add_remedies(diagnoses, &diagnoses->items[i], estate, NULL, map);
+    path_map_free(map);
+    estate_free(estate);
     matrix_free(matrix);
     tries_deinit(&set);
     answers_deinit(&answers);
@@ -652,6 +732,51 @@ static void has_further(const struct diagnoses *diagnoses, const char *cause)
     complain("%s: %s is not among the diagnoses", world.title, cause);
 }
 
+/* '_' in what is wanted stands for ' '. */
+static bool has_words(const char *text, const char *wanted)
+{
+    size_t length = strlen(wanted);
+
+    for (; strlen(text) >= length; text++) {
+        size_t same = 0;
+        while (same < length &&
+               (text[same] == wanted[same] || (wanted[same] == '_' && text[same] == ' ')))
+            same++;
+        if (same == length)
+            return true;
+    }
+    return false;
+}
+
+static bool is_said(const struct diagnosis *diagnosis, const char *wanted)
+{
+    for (size_t i = 0; i < diagnosis->evidence_count; i++)
+        if (has_words(diagnosis->evidence[i].fact, wanted))
+            return true;
+    for (size_t i = 0; i < diagnosis->command_count; i++)
+        if (has_words(diagnosis->commands[i], wanted))
+            return true;
+    return false;
+}
+
+static void is_sure(const struct diagnoses *diagnoses, char *line)
+{
+    const struct diagnosis *first = &diagnoses->items[0];
+    char *save = NULL, *word = strtok_r(line, " ", &save);
+
+    if (!diagnoses->count || first->confidence * 100 < atoi(word))
+        complain("%s: %.2f is not %s %%", world.title, diagnoses->count ? first->confidence : 0,
+                 word);
+    while (diagnoses->count && (word = strtok_r(NULL, " ", &save)))
+        if (!is_said(first, word)) {
+            complain("%s: nothing says '%s'", world.title, word);
+            for (size_t i = 0; i < first->evidence_count; i++)
+                print_error("  %s\n", first->evidence[i].fact);
+            for (size_t i = 0; i < first->command_count; i++)
+                print_error("  %s\n", first->commands[i]);
+        }
+}
+
 static void run_directive(char *line)
 {
     char *words[WORDS], *save = NULL;
@@ -673,7 +798,7 @@ static size_t run_cases(const char *path)
 {
     FILE *file = fopen(path, "r");
     struct diagnoses *diagnoses = NULL;
-    char line[512];
+    char line[2048];
     size_t count = 0;
 
     if (!file)
@@ -689,6 +814,8 @@ static size_t run_cases(const char *path)
             is_first(diagnoses, line + 3);
         } else if (*line == '~') {
             has_rival(diagnoses, line + 2);
+        } else if (*line == '%') {
+            is_sure(diagnoses, line + 2);
         } else if (*line == '>') {
             has_further(diagnoses, line + 2);
         } else {
@@ -702,8 +829,8 @@ static size_t run_cases(const char *path)
 
 static void test_cases(void **state)
 {
-    static const char *const files[] = {"names",    "network", "target",
-                                        "tls-http", "pattern", "findings"};
+    static const char *const files[] = {"names",   "network",  "target", "tls-http",
+                                        "pattern", "findings", "cloud"};
     size_t count = 0;
 
     (void)state;

@@ -1,0 +1,81 @@
+/* What the VPC's configuration says of a symptom's path. */
+#include "collector/symptom.h"
+
+#include "common/mem.h"
+
+#include <string.h>
+
+/* Of the task's own addresses the one of the target's family. */
+static const char *address_of(const struct owner_agent *agent, bool is_v6)
+{
+    for (size_t i = 0; i < agent->address_count; i++)
+        if ((strchr(agent->addresses[i], ':') != NULL) == is_v6)
+            return agent->addresses[i];
+    return NULL;
+}
+
+static const struct owner_agent *agent_of(const struct symptoms *symptoms, uint32_t source)
+{
+    const struct diagnose_input *input = symptoms->input;
+    const struct diagnose_source *wanted = &input->sources[source];
+    const char *service = input->fleet->services[wanted->service].name;
+
+    for (size_t i = 0; i < input->agent_count; i++)
+        if (strcmp(input->agents[i].task, wanted->task) == 0 &&
+            strcmp(input->agents[i].service, service) == 0)
+            return &input->agents[i];
+    return NULL;
+}
+
+void symptoms_find_sources(struct symptoms *symptoms)
+{
+    const struct diagnose_input *input = symptoms->input;
+
+    symptoms->agent_of = mem_array(input->source_count, sizeof(struct owner_agent *));
+    for (size_t i = 0; input->map && i < input->source_count; i++)
+        symptoms->agent_of[i] = agent_of(symptoms, (uint32_t)i);
+}
+
+/* Open, closed, or not known. */
+static void set_step(struct facts *facts, enum fact fact, enum path_verdict verdict)
+{
+    if (verdict == PATH_SKIPPED || verdict == PATH_ALLOWED)
+        fact_set(facts, fact, true);
+    else if (verdict == PATH_DENIED)
+        fact_set(facts, fact, false);
+}
+
+static enum path_verdict worse(const struct path *path, enum path_kind a, enum path_kind b)
+{
+    return path->steps[a].verdict > path->steps[b].verdict ? path->steps[a].verdict
+                                                           : path->steps[b].verdict;
+}
+
+void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom)
+{
+    const struct owner_agent *agent = symptoms->agent_of[symptom->place.source];
+    const char *to = symptom->row->address;
+    const char *from = agent && *to ? address_of(agent, strchr(to, ':') != NULL) : NULL;
+    struct facts *facts = &symptom->facts;
+    enum path_verdict forward, back;
+    struct path_flow flow;
+    struct symptom_path *at;
+    struct path path;
+
+    if (!from || symptom->layer != LAYER_CONNECT ||
+        !path_flow_tcp(symptoms->input->map, from, to, symptom->row->port, &flow))
+        return;
+    path_walk(symptoms->input->map, &flow, &path);
+    symptom->path = at = arena_alloc(&symptoms->arena, 1, sizeof(*at));
+    *at = (struct symptom_path){flow, path};
+    forward = worse(&path, PATH_ACL_OUT, PATH_ACL_IN);
+    back = worse(&path, PATH_BACK_ACL_OUT, PATH_BACK_ACL_IN);
+    set_step(facts, FACT_GROUP_OUT, path.steps[PATH_GROUP_OUT].verdict);
+    set_step(facts, FACT_GROUP_IN, path.steps[PATH_GROUP_IN].verdict);
+    set_step(facts, FACT_ACL_FORWARD, forward);
+    set_step(facts, FACT_ACL_BACK, back);
+    set_step(facts, FACT_ACLS, forward > back ? forward : back);
+    set_step(facts, FACT_ROUTED, worse(&path, PATH_ROUTE, PATH_BACK_ROUTE));
+    set_step(facts, FACT_OPEN, path.verdict);
+    fact_set(facts, FACT_BACK_PARTLY, back == PATH_PARTLY);
+}
