@@ -1,5 +1,7 @@
 #include "collector/api.h"
 
+#include "collector/baseline.h"
+
 #include "collector/view.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -309,6 +311,34 @@ static void show_estate(struct api *api, const struct httpd_request *request,
     store_run_deinit(&record);
 }
 
+/* By default the last run, and the last before it that passed. */
+static void show_diff(struct api *api, const struct httpd_request *request,
+                      const struct captures *captures, struct httpd_response *response)
+{
+    const char *from = httpd_query(request, "from"), *to = httpd_query(request, "to");
+    struct store_run earlier, later;
+    char good[24];
+
+    (void)captures;
+    if (!find_run(api, to ? to : "last", response, &later))
+        return;
+    if (!from || strcmp(from, "last-good") == 0) {
+        int64_t id = baseline_last_pass(api->runs->store, later.id);
+        snprintf(good, sizeof(good), "%lld", (long long)id);
+        from = good;
+        if (!id) {
+            not_found(response, "no run before it has passed: name one with 'from'");
+            store_run_deinit(&later);
+            return;
+        }
+    }
+    if (find_run(api, from, response, &earlier)) {
+        view_diff(api->runs, &earlier, &later, &response->body);
+        store_run_deinit(&earlier);
+    }
+    store_run_deinit(&later);
+}
+
 static void healthz(struct api *api, const struct httpd_request *request,
                     const struct captures *captures, struct httpd_response *response)
 {
@@ -357,6 +387,7 @@ static const struct route {
     {"GET", "/api/v1/runs/*/pairs/*/*", show_pair},
     {"GET", "/api/v1/runs/*/diagnoses", show_diagnoses},
     {"GET", "/api/v1/runs/*/cloud", show_estate},
+    {"GET", "/api/v1/diff", show_diff},
     {"GET", "/api/v1/agents", show_agents},
     {"GET", "/api/v1/services", show_services},
     {"GET", "/api/v1/services/*", show_service},

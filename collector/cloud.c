@@ -9,6 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define INQUIRIES_MAX 4 /* at once */
+
+struct asked {
+    struct cloud *cloud;
+    int64_t run;
+    struct inquiry *inquiry; /* NULL: a free place */
+};
+
 struct cloud {
     struct loop *loop;
     struct aws *aws;
@@ -22,6 +30,7 @@ struct cloud {
 
     struct estate *last; /* with tasks and network */
     struct gather *facts, *follow;
+    struct asked asked[INQUIRIES_MAX];
     int64_t runs[CLOUD_RUNS_MAX]; /* that wait */
     size_t run_count;
     struct loop_timer timer;
@@ -168,6 +177,35 @@ bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh)
     return true;
 }
 
+static void on_found(void *ctx, struct estate *found)
+{
+    struct asked *asked = ctx;
+    struct cloud *cloud = asked->cloud;
+
+    asked->inquiry = NULL;
+    log_info("cloud-asked", "run=%lld events=%zu flows=%zu lines=%zu missing=%zu",
+             (long long)asked->run, estate_count(found, ESTATE_TRAIL),
+             estate_count(found, ESTATE_FLOWS), estate_count(found, ESTATE_LOG_LINES),
+             estate_count(found, ESTATE_MISSING));
+    cloud->events.on_found(cloud->events.ctx, asked->run, found);
+    estate_free(found);
+}
+
+bool cloud_inquire(struct cloud *cloud, int64_t run, struct inquiry_request *request,
+                   int64_t deadline_ms)
+{
+    for (size_t i = 0; i < INQUIRIES_MAX; i++) {
+        struct asked *asked = &cloud->asked[i];
+        if (asked->inquiry)
+            continue;
+        *asked = (struct asked){cloud, run, NULL};
+        asked->inquiry =
+            inquiry_begin(cloud->aws, cloud->loop, request, deadline_ms, on_found, asked);
+        return true;
+    }
+    return false;
+}
+
 const char *cloud_problem(const struct cloud *cloud)
 {
     return cloud->problem;
@@ -208,6 +246,8 @@ struct cloud *cloud_free(struct cloud *cloud)
     loop_timer_stop(cloud->loop, &cloud->timer);
     gather_cancel(cloud->facts);
     gather_cancel(cloud->follow);
+    for (size_t i = 0; i < INQUIRIES_MAX; i++)
+        inquiry_cancel(cloud->asked[i].inquiry);
     aws_free(cloud->aws);
     estate_free(cloud->last);
     mem_free(cloud->text);

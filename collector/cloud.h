@@ -7,6 +7,7 @@
 #define COLLECTOR_CLOUD_H
 
 #include "collector/cloud/estate.h"
+#include "collector/cloud/inquiry.h"
 #include "common/error.h"
 #include "common/loop.h"
 
@@ -34,6 +35,8 @@ struct cloud_events {
     void (*on_fleet)(void *ctx, const char *text, size_t length);
     /* An estate for these runs; it is the cloud's. */
     void (*on_estate)(void *ctx, const struct estate *estate, const int64_t *runs, size_t count);
+    /* What a run's inquiry found; it is the cloud's. */
+    void (*on_found)(void *ctx, int64_t run, const struct estate *found);
 };
 
 /* The settings are copied. NULL with `err`: no region, configuration files that cannot be read. */
@@ -46,6 +49,10 @@ void cloud_remember(struct cloud *cloud, struct estate *estate);
 /* A run wants an estate; `is_fresh`: with the network as it is now, not as of up to a minute ago.
  * False: too many wait, or it is being read just now and may not be fresh: ask again after it. */
 bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh);
+/* Asks what AWS kept of a failing run's past. Takes over the request. False: too many are under
+ * way. */
+bool cloud_inquire(struct cloud *cloud, int64_t run, struct inquiry_request *request,
+                   int64_t deadline_ms);
 /* Why the clusters' services are not known; "" once they are. */
 const char *cloud_problem(const struct cloud *cloud);
 

@@ -163,6 +163,21 @@ static void want_estate(struct collector *collector, struct run *run)
     run->network_ms = 0;
 }
 
+/* What AWS kept of a failing run's past, once it is known what is different now. */
+static void want_past(struct collector *collector, struct run *run)
+{
+    struct inquiry_request request = {0};
+    uint64_t now_us = clock_mono_us();
+
+    if (!collector->cloud || run->cloud_us || now_us >= run->patience_us ||
+        !run_inquiry(&collector->runs, run, &request))
+        return;
+    if (cloud_inquire(collector->cloud, run->record.id, &request,
+                      (int64_t)(run->patience_us - now_us) / 1000))
+        run->cloud_us = run->patience_us;
+    inquiry_request_deinit(&request);
+}
+
 static void tick_runs(void *ctx)
 {
     struct collector *collector = ctx;
@@ -170,9 +185,11 @@ static void tick_runs(void *ctx)
 
     /* First what came in: it counts, and a verdict needs a transaction of its own. */
     commit(collector);
-    for (size_t i = 0; i < collector->runs.open_count; i++)
+    for (size_t i = 0; i < collector->runs.open_count; i++) {
         if (run_needs_network(collector->runs.open[i]))
             want_estate(collector, collector->runs.open[i]);
+        want_past(collector, collector->runs.open[i]);
+    }
     next = runs_tick(&collector->runs, clock_mono_us());
     if (next)
         loop_timer_at(collector->loop, &collector->deadline, next);
@@ -200,6 +217,18 @@ static void on_estate(void *ctx, const struct estate *estate, const int64_t *run
                       LOG_QUOTE(store_problem(collector->store)));
         runs_cloud_told(&collector->runs, runs[i], estate->network_taken_ms);
     }
+    loop_defer(collector->loop, &collector->turn_end);
+}
+
+static void on_found(void *ctx, int64_t run, const struct estate *found)
+{
+    struct collector *collector = ctx;
+
+    commit(collector);
+    if (estate_store_add(collector->store, run, found) < 0)
+        log_error("past-not-stored", "run=%lld error=%s", (long long)run,
+                  LOG_QUOTE(store_problem(collector->store)));
+    runs_past_told(&collector->runs, run);
     loop_defer(collector->loop, &collector->turn_end);
 }
 
@@ -245,7 +274,7 @@ static int start_cloud(struct collector *collector, struct fleet *fleet, struct 
         .is_followed = fleet->is_followed,
         .deadline_ms = collector->cloud_ms,
     };
-    struct cloud_events events = {collector, on_fleet, on_estate};
+    struct cloud_events events = {collector, on_fleet, on_estate, on_found};
     struct estate *former;
 
     if (!fleet->cluster_count)

@@ -595,6 +595,9 @@ static void rule_out(struct making *making, const char *cause, const char *by)
 
     if (is_named(diagnosis, cause) || diagnosis->ruled_out_count == RULED_OUT_MAX)
         return;
+    for (size_t i = 0; i < diagnosis->ruled_out_count; i++)
+        if (strcmp(diagnosis->ruled_out[i].by, by) == 0)
+            return; /* said already, of the like */
     diagnosis->ruled_out[diagnosis->ruled_out_count++] = (struct diagnosis_ruled_out){cause, by};
 }
 

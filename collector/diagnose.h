@@ -104,6 +104,12 @@ struct diagnosis_cell {
     uint32_t source, column;
 };
 
+/* What changed since it was well; strings as in struct change. */
+struct diagnosis_change {
+    const char *kind, *what, *then, *now, *by, *event;
+    int64_t at_ms; /* 0: not known when */
+};
+
 struct diagnosis {
     const char *cause; /* network.sg-ingress, ... (causes.h) */
     const char *scope; /* "web -> payments", "zone a -> zone b", ... */
@@ -115,7 +121,11 @@ struct diagnosis {
     size_t command_count;
     struct path_flow *flows; /* closed by the configuration, each once: what is to be opened */
     size_t flow_count;
-    struct diagnosis_cell *cells; /* by source and column */
+    /* Against the last run in which its first cell was good (run_history.c). */
+    struct diagnosis_change *changes;
+    size_t change_count;
+    int64_t good, good_ms, since, since_ms; /* run ids and times; 0: none */
+    struct diagnosis_cell *cells;           /* by source and column */
     size_t cell_count;
     uint32_t attempts; /* (task, endpoint) or (task, name) that it explains */
     struct diagnosis_evidence *evidence;

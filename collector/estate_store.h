@@ -7,6 +7,9 @@
 
 /* 0 or a negative errno. */
 int estate_store_put(struct store *store, int64_t run, const struct estate *estate);
+/* What an inquiry found out, beside it; what is missing is added to what was. */
+int estate_store_add(struct store *store, int64_t run, const struct estate *found);
+
 #define ESTATE_ALL        (~0u)
 #define ESTATE_ONLY(part) (1u << (part))
 

@@ -495,6 +495,14 @@ void runs_cloud_told(struct runs *runs, int64_t id, int64_t network_ms)
     run->network_ms = network_ms;
 }
 
+void runs_past_told(struct runs *runs, int64_t id)
+{
+    struct run *run = runs_find(runs, id);
+
+    if (run)
+        run->cloud_us = 0;
+}
+
 bool run_needs_network(const struct run *run)
 {
     return run->item_count && run->network_ms && run->network_ms < run->record.created_ms;

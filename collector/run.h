@@ -13,6 +13,7 @@
 #define COLLECTOR_RUN_H
 
 #include "collector/answers.h"
+#include "collector/cloud/inquiry.h"
 #include "collector/diagnose.h"
 #include "collector/fleet.h"
 #include "collector/matrix.h"
@@ -163,6 +164,7 @@ struct run {
     uint64_t cloud_us;    /* a run that fails waits till then for the cloud's view; 0: no more */
     uint64_t patience_us; /* the latest such moment, set when it was first asked for */
     int64_t network_ms;   /* of when the network is in it, wall clock; 0: there is none */
+    bool is_inquired;     /* what AWS kept of its past was asked for */
     int64_t names_per_second; /* that its slowest agent resolves */
     struct arena arena;
 };
@@ -254,6 +256,10 @@ const struct owner_agent *run_ownership_agents(const struct run_ownership *owner
 
 /* The cloud's view is stored, with the network as of `network_ms`: who waits for it goes on. */
 void runs_cloud_told(struct runs *runs, int64_t id, int64_t network_ms);
+/* What is to be asked of its past: who changed what since it was well, ...; false: nothing, or not
+ * now. The caller frees the request. */
+bool run_inquiry(const struct runs *runs, struct run *run, struct inquiry_request *ret_request);
+void runs_past_told(struct runs *runs, int64_t id);
 /* Something fails, and the network in its view is older than the run: a fix or a fault may lie
  * between. */
 bool run_needs_network(const struct run *run);

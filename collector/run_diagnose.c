@@ -125,8 +125,7 @@ struct diagnoses *run_diagnose(const struct runs *runs, const struct run *run,
     input.witnesses = testimony.witnesses;
     input.witness_count = testimony.count;
     diagnoses = diagnose(&input);
-    for (size_t i = 0; i < diagnoses->count; i++)
-        diagnosis_add_remedies(diagnoses, &diagnoses->items[i], estate, NULL, map);
+    run_add_history(runs, run, diagnoses, estate, map);
     forget_testimony(&testimony);
     path_map_free(map);
     estate_free(estate);

@@ -74,6 +74,13 @@ size_t run_target_bytes(const struct proto_target *target);
 bool run_give(struct runs *runs, struct run *run, struct run_assignment *assignment,
               const struct proto_message *message, struct buf *out);
 
+/* ---- run_history.c ---- */
+
+/* What changed since each was well, by whom; and the commands that open what is closed. `estate`,
+ * `map`: NULL where the cloud's view is not there. */
+void run_add_history(const struct runs *runs, const struct run *run, struct diagnoses *diagnoses,
+                     struct estate *estate, const struct path_map *map);
+
 /* ---- run_plan.c ---- */
 
 int64_t run_longest_timeout_ms(const struct run *run);

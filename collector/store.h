@@ -149,6 +149,8 @@ struct store_part {
 int store_put_estate(struct store *store, int64_t run, const struct store_estate *estate,
                      const struct store_part *parts, size_t count);
 /* 0, or -ENOENT: the run has none. */
+/* Parts more of a run's estate, or others in place of them. */
+int store_put_parts(struct store *store, int64_t run, const struct store_part *parts, size_t count);
 int store_get_estate(struct store *store, int64_t run, struct store_estate *ret_estate);
 /* The last run that has one, or 0. */
 int64_t store_last_estate(struct store *store);

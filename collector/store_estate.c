@@ -25,11 +25,9 @@ static int64_t put_content(struct store *store, const struct store_part *part)
     return r < 0 ? r : sqlite3_last_insert_rowid(store->db);
 }
 
-static int put_all(struct store *store, int64_t run, const struct store_estate *estate,
-                   const struct store_part *parts, size_t count)
+static int put_parts(struct store *store, int64_t run, const struct store_part *parts, size_t count)
 {
-    int r = store_finish(store, store_bind(store, PUT_ESTATE, "iiis", run, estate->taken_ms,
-                                           estate->network_taken_ms, estate->region));
+    int r = 0;
 
     for (size_t i = 0; i < count && r == 0; i++) {
         int64_t content = put_content(store, &parts[i]);
@@ -45,7 +43,18 @@ int store_put_estate(struct store *store, int64_t run, const struct store_estate
 {
     int r = store_begin_own(store);
 
-    return r < 0 ? r : store_end_own(store, put_all(store, run, estate, parts, count));
+    if (r < 0)
+        return r;
+    r = store_finish(store, store_bind(store, PUT_ESTATE, "iiis", run, estate->taken_ms,
+                                       estate->network_taken_ms, estate->region));
+    return store_end_own(store, r < 0 ? r : put_parts(store, run, parts, count));
+}
+
+int store_put_parts(struct store *store, int64_t run, const struct store_part *parts, size_t count)
+{
+    int r = store_begin_own(store);
+
+    return r < 0 ? r : store_end_own(store, put_parts(store, run, parts, count));
 }
 
 int store_get_estate(struct store *store, int64_t run, struct store_estate *ret_estate)

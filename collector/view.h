@@ -35,6 +35,10 @@ int view_service(const struct runs *runs, const char *name, struct buf *out);
 /* All that the cloud said of a run's fleet. -ENOENT: it was not asked. */
 int view_estate(const struct runs *runs, const struct store_run *record, struct buf *out);
 
+/* What changed between two runs: their cells, and what the cloud says. */
+void view_diff(const struct runs *runs, const struct store_run *from, const struct store_run *to,
+               struct buf *out);
+
 /* Counters and gauges in Prometheus' text format (exposition format 0.0.4). */
 void view_metrics(const struct runs *runs, struct buf *out);
 

@@ -1,5 +1,8 @@
 /* What differs between the last run in which a pair was well and this one: answers, addresses,
  * tasks and their revisions, outcomes, listeners, times. */
+#include "collector/baseline.h"
+#include "collector/cloud/concern.h"
+#include "collector/estate_store.h"
 #include "collector/view.h"
 #include "collector/view_internal.h"
 #include "collector/words.h"
@@ -14,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUNS_MAX     1000 /* looked back through */
 #define VALUES_SHOWN 8    /* of one thing */
 #define SLOWER       3    /* times, and ... */
 #define SLOWER_US    5000 /* ... by so much: worth a row */
@@ -221,63 +223,6 @@ static void picture_read(struct picture *picture, int64_t run)
         qsort(picture->traits[i].values, picture->traits[i].count, sizeof(char *), by_text);
 }
 
-/* ---- the last run in which the pair was well ---- */
-
-struct search {
-    const struct runs *runs;
-    const char *source, *target, *check;
-    int64_t fleet_id; /* of `fleet` */
-    struct fleet *fleet;
-    int64_t good, good_ms, since,
-        since_ms; /* run ids, 0: none; since: the first that failed after */
-};
-
-static struct fleet *fleet_of(struct search *search, int64_t id)
-{
-    struct fleet_messages messages = {0};
-    size_t length = 0;
-    char *text;
-
-    if (search->fleet_id == id)
-        return search->fleet;
-    text = store_get_fleet(search->runs->store, id, &length);
-    search->fleet = fleet_unref(search->fleet);
-    search->fleet = text ? fleet_parse("store", text, length, &messages) : NULL;
-    search->fleet_id = id;
-    fleet_messages_deinit(&messages);
-    mem_free(text);
-    return search->fleet;
-}
-
-static void look_at_run(void *ctx, const struct store_run *run)
-{
-    struct search *search = ctx;
-    const struct fleet *fleet;
-    size_t source, column;
-    char *json;
-
-    if (search->good || run->state != RUN_JUDGED || !(fleet = fleet_of(search, run->fleet)))
-        return;
-    source = fleet_find_service(fleet, search->source);
-    column = fleet_find_column(fleet, search->target, search->check);
-    if (source == SIZE_MAX || column == SIZE_MAX)
-        return;
-    json = store_get_cell(search->runs->store, run->id, (int64_t)source, (int64_t)column);
-    if (json) {
-        CLEANUP_JSON cJSON *cell = json_parse(json, strlen(json), 6, NULL);
-        const char *state = json_string(cell, "state", "");
-        if (strcmp(state, "ok") == 0 || strcmp(state, "denied") == 0) {
-            search->good = run->id;
-            search->good_ms = run->finished_ms;
-        } else if (strcmp(state, "fail") == 0 || strcmp(state, "partial") == 0 ||
-                   strcmp(state, "leak") == 0) {
-            search->since = run->id;
-            search->since_ms = run->created_ms;
-        }
-    }
-    mem_free(json);
-}
-
 /* ---- side by side ---- */
 
 static bool is_same(const struct trait *a, const struct trait *b)
@@ -366,15 +311,47 @@ static void put_differences(struct buf *out, struct picture *then, struct pictur
     put_times(out, &count, then, now);
 }
 
-static struct picture picture_of(const struct search *search, const struct fleet *fleet)
+static struct picture picture_of(const struct runs *runs, const struct fleet *fleet,
+                                 const struct pair_name *name)
 {
     return (struct picture){
-        .runs = (struct runs *)search->runs,
+        .runs = (struct runs *)runs,
         .fleet = fleet,
-        .source = search->source,
-        .column = fleet_find_column(fleet, search->target, search->check),
-        .target = fleet_find_service(fleet, search->target),
+        .source = name->source,
+        .column = fleet_find_column(fleet, name->target, name->check),
+        .target = fleet_find_service(fleet, name->target),
     };
+}
+
+/* What the cloud says of the two services and of what lies between them. */
+static void put_cloud_differences(const struct runs *runs, const struct store_run *record,
+                                  const struct baseline *baseline, const struct pair_name *name,
+                                  struct buf *out)
+{
+    struct estate *then = estate_store_get(runs->store, baseline->good, ESTATE_ALL);
+    struct estate *now = estate_store_get(runs->store, record->id, ESTATE_ALL);
+    struct changes *changes = then && now ? changes_find(then, now) : NULL;
+    const char *const services[] = {name->source, name->target};
+    struct concern concern = {0};
+    const char *separator = "";
+
+    for (size_t i = 0; changes && i < ARRAY_SIZE(services); i++) {
+        concern_add(&concern, then, services[i]);
+        concern_add(&concern, now, services[i]);
+    }
+    if (changes)
+        changes_attribute(changes, now, baseline->good_ms - BASELINE_SLACK_MS);
+    for (size_t i = 0; changes && i < changes->count; i++) {
+        if (!concern_has(&concern, &changes->items[i]))
+            continue;
+        buf_puts(out, separator);
+        view_put_change(&changes->items[i], out);
+        separator = ",";
+    }
+    concern_deinit(&concern);
+    changes_free(changes);
+    estate_free(then);
+    estate_free(now);
 }
 
 static void put_time(struct buf *out, const char *key, int64_t run, int64_t wall_ms)
@@ -392,30 +369,26 @@ static void put_time(struct buf *out, const char *key, int64_t run, int64_t wall
 void view_changes(const struct runs *runs, const struct store_run *record,
                   const struct fleet *fleet, const struct pair_name *name, struct buf *out)
 {
-    struct search search = {.runs = runs,
-                            .source = name->source,
-                            .target = name->target,
-                            .check = name->check,
-                            .fleet_id = -1,
-                            .since = record->id,
-                            .since_ms = record->created_ms};
-    struct store_run good = {0};
+    struct baseline_search *search = baseline_search_new(runs->store);
+    struct baseline baseline =
+        baseline_find(search, record, name->source, name->target, name->check);
+    const struct fleet *former = baseline.good ? baseline_fleet(search, baseline.fleet) : NULL;
 
-    store_each_run(runs->store, record->id, RUNS_MAX, false, look_at_run, &search);
     buf_puts(out, ",\"changes\":{\"rows\":[");
-    if (search.good && store_get_run(runs->store, search.good, &good) == 0 &&
-        fleet_of(&search, good.fleet)) {
-        struct picture then = picture_of(&search, search.fleet), now = picture_of(&search, fleet);
-        picture_read(&then, search.good);
+    if (former) {
+        struct picture then = picture_of(runs, former, name), now = picture_of(runs, fleet, name);
+        picture_read(&then, baseline.good);
         picture_read(&now, record->id);
         put_differences(out, &then, &now);
         picture_deinit(&then);
         picture_deinit(&now);
     }
+    buf_puts(out, "],\"cloud\":[");
+    if (former)
+        put_cloud_differences(runs, record, &baseline, name, out);
     buf_putc(out, ']');
-    put_time(out, "last_good", search.good, search.good_ms);
-    put_time(out, "since", search.since, search.since_ms);
+    put_time(out, "last_good", baseline.good, baseline.good_ms);
+    put_time(out, "since", baseline.since, baseline.since_ms);
     buf_putc(out, '}');
-    store_run_deinit(&good);
-    fleet_unref(search.fleet);
+    baseline_search_free(search);
 }

@@ -2,6 +2,8 @@
 #include "collector/view.h"
 #include "collector/view_internal.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 
 static void put_evidence(const struct diagnosis *diagnosis, struct buf *out)
@@ -28,6 +30,44 @@ static void put_commands(const struct diagnosis *diagnosis, struct buf *out)
 {
     buf_puts(out, ",\"commands\":");
     buf_put_json_list(out, diagnosis->commands, diagnosis->command_count);
+}
+
+static void put_run(struct buf *out, const char *key, int64_t run, int64_t wall_ms)
+{
+    char time[CLOCK_RFC3339_MAX];
+
+    view_put_key(out, key);
+    if (!run) {
+        buf_puts(out, "null");
+        return;
+    }
+    clock_rfc3339(wall_ms, time);
+    buf_printf(out, "{\"run\":\"%lld\",\"time\":\"%s\"}", (long long)run, time);
+}
+
+static void put_changes(const struct diagnosis *diagnosis, struct buf *out)
+{
+    char time[CLOCK_RFC3339_MAX];
+
+    put_run(out, "last_good", diagnosis->good, diagnosis->good_ms);
+    put_run(out, "since", diagnosis->since, diagnosis->since_ms);
+    buf_puts(out, ",\"changes\":[");
+    for (size_t i = 0; i < diagnosis->change_count; i++) {
+        const struct diagnosis_change *change = &diagnosis->changes[i];
+        buf_puts(out, i ? ",{\"what\":" : "{\"what\":");
+        buf_put_json(out, change->what);
+        view_put_text(out, "kind", change->kind);
+        view_put_text(out, "then", change->then);
+        view_put_text(out, "now", change->now);
+        if (change->at_ms) {
+            clock_rfc3339(change->at_ms, time);
+            view_put_text(out, "at", time);
+            view_put_text(out, "by", change->by);
+            view_put_text(out, "event", change->event);
+        }
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
 }
 
 static void put_alternatives(const struct diagnosis *diagnosis, struct buf *out)
@@ -72,5 +112,6 @@ void view_diagnosis(const struct fleet *fleet, const struct diagnosis *diagnosis
     put_cells(fleet, diagnosis, out);
     put_evidence(diagnosis, out);
     put_alternatives(diagnosis, out);
+    put_changes(diagnosis, out);
     buf_putc(out, '}');
 }

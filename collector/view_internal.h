@@ -3,7 +3,7 @@
 #ifndef COLLECTOR_VIEW_INTERNAL_H
 #define COLLECTOR_VIEW_INTERNAL_H
 
-#include "collector/cloud/estate.h"
+#include "collector/cloud/changes.h"
 #include "collector/run.h"
 #include "common/buf.h"
 #include "proto/outcome.h"
@@ -21,6 +21,9 @@ void view_put_list(struct buf *out, const char *key, const char *const *list, si
 struct pair_name {
     const char *source, *target, *check;
 };
+
+/* {what, kind, part, id, then, now, at, by, event}; without a comma. */
+void view_put_change(const struct change *change, struct buf *out);
 
 /* Since when the pair fails, and what differs from the last run in which it was well. */
 void view_changes(const struct runs *runs, const struct store_run *record,

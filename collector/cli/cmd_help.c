@@ -39,6 +39,12 @@ static const struct {
      "the target's own agent saw meanwhile; what each task resolved; and each attempt.\n\n"
      "  --run RUN                  of this run [last]\n"
      "  -o markdown                the cause as a Markdown page\n"},
+    {"diff",
+     "What changed between two runs: the pairs whose state differs, and what AWS says: security\n"
+     "group rules, network ACL entries, routes, task revisions, registrations, target health,\n"
+     "attributes; added, removed, changed, and, where CloudTrail may be asked, when and by whom.\n"
+     "RUN is an id, 'last' or 'last-good' (the last that passed).\n\n"
+     "  -o markdown                as a Markdown list\n"},
     {"agents",
      "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
      "limits refused or dropped something (with -o json: which), address.\n"},

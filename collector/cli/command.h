@@ -65,6 +65,7 @@ int command_get(const char *name, const struct common_settings *settings, const 
                 struct cJSON **ret_answer);
 
 int cmd_agents(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_fleet(int argc, char **argv);
 int cmd_import(int argc, char **argv); /* of cmd_fleet */
 int cmd_help(int argc, char **argv);

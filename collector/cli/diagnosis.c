@@ -1,5 +1,6 @@
 #include "collector/cli/diagnosis.h"
 
+#include "collector/cli/changes.h"
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
 #include "common/buf.h"
@@ -65,6 +66,18 @@ static void print_alternatives(const cJSON *diagnosis, const char *indent)
     }
 }
 
+/* Since it was well, in the cloud. */
+static void print_what_changed(const cJSON *diagnosis)
+{
+    const cJSON *good = list_of(diagnosis, "last_good");
+
+    if (!cJSON_GetArraySize(list_of(diagnosis, "changes")))
+        return;
+    printf("   changed since run %s (%s), which was good:\n", text_of(good, "run"),
+           text_of(good, "time"));
+    changes_print(list_of(diagnosis, "changes"), "     ");
+}
+
 /* Ready to be pasted. */
 static void print_commands(const cJSON *diagnosis, const char *indent)
 {
@@ -93,6 +106,7 @@ static void print_one(const cJSON *diagnosis, int number)
         if (shown++ < EVIDENCE_SHOWN)
             printf("   - %s\n", text_of(evidence, "fact"));
     }
+    print_what_changed(diagnosis);
     printf("   fix: %s\n", text_of(diagnosis, "fix"));
     print_commands(diagnosis, "     ");
 }
@@ -321,8 +335,9 @@ static void print_changes(const cJSON *changes)
     if (!cJSON_IsObject(good))
         return;
     printf("\nWhat changed since it worked (run %s)\n", text_of(good, "run"));
-    if (!cJSON_GetArraySize(list_of(changes, "rows"))) {
-        puts("  nothing that both ends can see");
+    if (!cJSON_GetArraySize(list_of(changes, "rows")) &&
+        !cJSON_GetArraySize(list_of(changes, "cloud"))) {
+        puts("  nothing that both ends, or the cloud, can see");
         return;
     }
     table_init(&table, heads, ARRAY_SIZE(heads));
@@ -332,8 +347,10 @@ static void print_changes(const cJSON *changes)
         table_add(&table, PLAIN, "%s", *text_of(row, "then") ? text_of(row, "then") : "-");
         table_add(&table, PLAIN, "%s", *text_of(row, "now") ? text_of(row, "now") : "-");
     }
-    table_print(&table);
+    if (cJSON_GetArraySize(list_of(changes, "rows")))
+        table_print(&table);
     table_deinit(&table);
+    changes_print(list_of(changes, "cloud"), "  ");
 }
 
 static void print_cause(const cJSON *document, const cJSON *diagnosis)
@@ -374,19 +391,9 @@ void diagnosis_print_pair(const struct cJSON *document)
 
 /* ---- Markdown ---- */
 
-/* Names and texts of others: what Markdown would take for markup is escaped. */
-static void md(const char *text)
-{
-    for (; *text; text++) {
-        if (strchr("\\`*_{}[]<>|#", *text))
-            putchar('\\');
-        putchar(*text == '\n' ? ' ' : *text);
-    }
-}
-
 static void md_field(const cJSON *object, const char *key)
 {
-    md(text_of(object, key));
+    print_markdown(text_of(object, key));
 }
 
 static void md_way(const cJSON *document, const char *broken)
@@ -399,7 +406,7 @@ static void md_way(const cJSON *document, const char *broken)
         CLEANUP_BUF struct buf name = BUF_INIT(1024);
         put_stage(&name, document, way.names[i]);
         putchar(' ');
-        md(buf_text(&name));
+        print_markdown(buf_text(&name));
         fputs(" |", stdout);
     }
     fputs("\n|", stdout);
@@ -461,10 +468,12 @@ static void md_changes(const cJSON *changes)
     if (!cJSON_IsObject(good))
         return;
     printf("### What changed since run %s\n\n", text_of(good, "run"));
-    if (!cJSON_GetArraySize(list_of(changes, "rows"))) {
-        puts("Nothing that both ends can see.\n");
+    if (changes_print_markdown(list_of(changes, "cloud")))
+        putchar('\n');
+    else if (!cJSON_GetArraySize(list_of(changes, "rows")))
+        puts("Nothing that both ends, or the cloud, can see.\n");
+    if (!cJSON_GetArraySize(list_of(changes, "rows")))
         return;
-    }
     puts("| what | then | now |\n| --- | --- | --- |");
     cJSON_ArrayForEach(row, list_of(changes, "rows"))
     {

@@ -14,6 +14,8 @@ const struct command commands[] = {
      cmd_run},
     {"matrix", "[RUN]", "print the matrix of a run (default: the last)", cmd_matrix},
     {"why", "SOURCE TARGET[:CHECK]", "everything about one pair", cmd_why},
+    {"diff", "[RUN [RUN]]", "what changed between two runs (default: the last good one, the last)",
+     cmd_diff},
     {"agents", "", "the agents that the collector knows", cmd_agents},
     {"services", "[SERVICE]", "the services of the fleet, and what ECS says of them", cmd_services},
     {"runs", "", "earlier runs and their verdicts", cmd_runs},
@@ -42,7 +44,7 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
                   int argc, char **argv, struct options_list *positional, size_t max_positional)
 {
     struct common_settings *common = settings;
-    bool has_markdown = strcmp(name, "why") == 0;
+    bool has_markdown = strcmp(name, "why") == 0 || strcmp(name, "diff") == 0;
     struct error err;
 
     if (options_parse(specs, count, settings, argc, argv, positional, &err) < 0)

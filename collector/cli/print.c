@@ -113,3 +113,12 @@ void print_progress_end(void)
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
 }
+
+void print_markdown(const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("\\`*_{}[]<>|#", *text))
+            putchar('\\');
+        putchar(*text == '\n' ? ' ' : *text);
+    }
+}

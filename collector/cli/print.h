@@ -26,6 +26,9 @@ enum colour print_state_colour(const char *state);
 /* The value to stdout, as indented JSON. */
 void print_json(const struct cJSON *value);
 
+/* Text as Markdown: what would be markup in it is not. */
+void print_markdown(const char *text);
+
 /* On a terminal (stderr): one line that is drawn over again; elsewhere nothing. */
 void print_progress(const char *text, size_t done, size_t total);
 void print_progress_end(void);

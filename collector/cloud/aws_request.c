@@ -104,6 +104,15 @@ void aws_put_filter(struct aws_params *params, const char *name, const char *con
     aws_put_list(params, item, values, count);
 }
 
+void aws_put_lookup(struct aws_params *params, const char *attribute, const char *value)
+{
+    buf_printf(&params->text,
+               "%s\"LookupAttributes\":[{\"AttributeKey\":\"%s\",\"AttributeValue\":",
+               params->text.length ? "," : "", attribute);
+    buf_put_json(&params->text, value);
+    buf_puts(&params->text, "}]");
+}
+
 /* ---- the request ---- */
 
 static void add_header(struct aws_request *request, const char *name, const char *value)

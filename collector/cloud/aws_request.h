@@ -32,6 +32,9 @@ void aws_put_list(struct aws_params *params, const char *name, const char *const
 void aws_put_filter(struct aws_params *params, const char *name, const char *const *values,
                     size_t count);
 
+/* CloudTrail's one attribute. */
+void aws_put_lookup(struct aws_params *params, const char *attribute, const char *value);
+
 /* ---- as it is sent ---- */
 
 /* Secrets: never logged, never in a text of ours. */

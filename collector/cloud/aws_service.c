@@ -17,6 +17,12 @@ static const struct aws_service services[AWS_SERVICE_COUNT] = {
     [AWS_ROUTE53RESOLVER] = {"Route 53 Resolver", "ROUTE53RESOLVER", "route53resolver",
                              "route53resolver", "route53resolver", AWS_JSON, "Route53Resolver", 2, 0},
     [AWS_STS] = {"STS", "STS", "sts", "sts", "sts", AWS_QUERY, "2011-06-15", 2, 0},
+    /* LookupEvents: two a second for an account and region. */
+    [AWS_CLOUDTRAIL] = {"CloudTrail", "CLOUDTRAIL", "cloudtrail", "cloudtrail", "cloudtrail",
+                        AWS_JSON, "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", 1, 500},
+    /* FilterLogEvents: five a second. */
+    [AWS_LOGS] = {"CloudWatch Logs", "CLOUDWATCH_LOGS", "cloudwatch_logs", "logs", "logs", AWS_JSON,
+                  "Logs_20140328", 2, 200},
 };
 
 static const struct aws_operation operations[AWS_OPERATION_COUNT] = {
@@ -46,6 +52,10 @@ static const struct aws_operation operations[AWS_OPERATION_COUNT] = {
     [R53_RECORDS] = {AWS_ROUTE53, "ListResourceRecordSets", "/2013-04-01/hostedzone/*/rrset", "maxitems", 300, "name", "NextRecordName"},
     [RESOLVER_RULES] = {AWS_ROUTE53RESOLVER, "ListResolverRules", 0, "MaxResults", 100, "NextToken", "NextToken"},
     [RESOLVER_RULE_ASSOCIATIONS] = {AWS_ROUTE53RESOLVER, "ListResolverRuleAssociations", 0, "MaxResults", 100, "NextToken", "NextToken"},
+    [EC2_FLOW_LOGS] = {AWS_EC2, "DescribeFlowLogs", 0, "MaxResults", 1000, "NextToken", "nextToken"},
+    [CT_LOOKUP_EVENTS] = {AWS_CLOUDTRAIL, "LookupEvents", 0, 0, 0, 0, 0},
+    [LOGS_FILTER_EVENTS] = {AWS_LOGS, "FilterLogEvents", 0, 0, 0, 0, 0},
+    [LOGS_GET_EVENTS] = {AWS_LOGS, "GetLogEvents", 0, 0, 0, 0, 0},
 };
 /* clang-format on */
 

@@ -432,6 +432,54 @@ static const struct record_field target_group_fields[] = {
 };
 TYPE(target_group);
 
+/* ---- CloudTrail, flow logs, task logs ---- */
+
+static const struct record_field trail_event_fields[] = {
+    TEXT(trail_event, id, "EventId"),
+    TEXT(trail_event, name, "EventName"),
+    TEXT(trail_event, source, "EventSource"),
+    TEXT(trail_event, by, "Username"),
+    TEXT(trail_event, of, NULL),
+    TIME(trail_event, at_ms, "at", "EventTime"),
+    TEXT(trail_event, detail, "CloudTrailEvent"),
+};
+TYPE(trail_event);
+
+static const struct record_field flow_log_fields[] = {
+    TEXT(flow_log, id, "flowLogId"),
+    TEXT(flow_log, resource, "resourceId"),
+    TEXT(flow_log, status, "flowLogStatus"),
+    TEXT(flow_log, traffic, "trafficType"),
+    TEXT(flow_log, destination, "logDestinationType"),
+    TEXT(flow_log, group, "logGroupName"),
+    TEXT(flow_log, format, "logFormat"),
+};
+TYPE(flow_log);
+
+static const struct record_field flow_fields[] = {
+    TEXT(flow, interface, NULL),
+    TEXT(flow, from, NULL),
+    TEXT(flow, to, NULL),
+    INT(flow, from_port, NULL),
+    INT(flow, to_port, NULL),
+    INT(flow, protocol, NULL),
+    INT(flow, packets, NULL),
+    TIME(flow, begin_ms, "begin", NULL),
+    TIME(flow, end_ms, "end", NULL),
+    TEXT(flow, action, NULL),
+    TEXT(flow, status, NULL),
+};
+TYPE(flow);
+
+static const struct record_field log_line_fields[] = {
+    TEXT(log_line, task, NULL),
+    TEXT(log_line, container, NULL),
+    TEXT(log_line, group, NULL),
+    TIME(log_line, at_ms, "at", NULL),
+    TEXT(log_line, text, NULL),
+};
+TYPE(log_line);
+
 static const struct record_field missing_fields[] = {
     TEXT(missing, call, NULL),
     TEXT(missing, of, NULL),
@@ -462,6 +510,10 @@ static const struct {
     [ESTATE_PREFIX_LISTS] = {"prefix_lists", &prefix_list_type},
     [ESTATE_INTERFACES] = {"interfaces", &interface_type},
     [ESTATE_TARGET_GROUPS] = {"target_groups", &target_group_type},
+    [ESTATE_TRAIL] = {"trail", &trail_event_type},
+    [ESTATE_FLOW_LOGS] = {"flow_logs", &flow_log_type},
+    [ESTATE_FLOWS] = {"flows", &flow_type},
+    [ESTATE_LOG_LINES] = {"log_lines", &log_line_type},
     [ESTATE_MISSING] = {"missing", &missing_type},
 };
 

@@ -233,6 +233,29 @@ struct estate_target_group {
     bool is_read;                 /* the targets were */
 };
 
+/* ---- what happened (inquiry.h) ---- */
+
+struct estate_trail_event {                   /* CloudTrail */
+    const char *id, *name, *source, *by, *of; /* of: the resource that was asked about */
+    const char *detail;                       /* the request's parameters and what came of it */
+    int64_t at_ms;
+};
+
+struct estate_flow_log { /* a VPC's, a subnet's or an interface's */
+    const char *id, *resource, *status, *traffic, *destination, *group, *format;
+};
+
+struct estate_flow { /* one record of it; of the pairs that fail */
+    const char *interface, *from, *to, *action, *status;
+    int64_t from_port, to_port, protocol, packets;
+    int64_t begin_ms, end_ms;
+};
+
+struct estate_log_line { /* of a container that is unhealthy, or has stopped */
+    const char *task, *container, *group, *text;
+    int64_t at_ms;
+};
+
 /* ---- what could not be read ---- */
 
 struct estate_missing {
@@ -260,6 +283,10 @@ enum estate_part {
     ESTATE_PREFIX_LISTS,
     ESTATE_INTERFACES,
     ESTATE_TARGET_GROUPS,
+    ESTATE_TRAIL,
+    ESTATE_FLOW_LOGS,
+    ESTATE_FLOWS,
+    ESTATE_LOG_LINES,
     ESTATE_MISSING,
     ESTATE_PART_COUNT
 };

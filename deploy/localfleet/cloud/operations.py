@@ -192,6 +192,17 @@ def filter_log_events(estate, parameters):
                        and parameters.get("startTime", 0) <= event["timestamp"] <= parameters.get("endTime", 1 << 60)]}
 
 
+def get_log_events(estate, parameters):
+    """The newest, in the order of time."""
+    group = parameters["logGroupName"]
+    lines = [event for event in estate.get("logs", {}).get(group, []) if event["logStreamName"] == parameters["logStreamName"]]
+    if not lines:
+        raise Refused("ResourceNotFoundException", "The specified log stream does not exist.")
+    return {"events": [{key: line[key] for key in ("timestamp", "message", "ingestionTime")}
+                       for line in lines[-parameters.get("limit", 10000):]],
+            "nextForwardToken": "f/0", "nextBackwardToken": "b/0"}
+
+
 # ---- STS ----
 
 def role_keys(estate, parameters, what):
@@ -249,6 +260,7 @@ OPERATIONS = {
     ("ec2", "DescribeFlowLogs"): (flow_logs, "flowLogSet", 1000, 1000),
     ("cloudtrail", "LookupEvents"): (lookup_events, "Events", 50, 50),
     ("logs", "FilterLogEvents"): (filter_log_events, "events", 10000, 10000),
+    ("logs", "GetLogEvents"): (get_log_events, None, 0, 0),
     ("sts", "AssumeRole"): (assume_role, None, 0, 0),
     ("sts", "AssumeRoleWithWebIdentity"): (assume_role_with_web_identity, None, 0, 0),
 }

@@ -1,0 +1,108 @@
+/* canreach diff: what changed between two runs: pairs, and what the cloud says. */
+#include "collector/cli/changes.h"
+#include "collector/cli/client.h"
+#include "collector/cli/cloud.h"
+#include "collector/cli/command.h"
+#include "collector/cli/print.h"
+#include "common/json.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+static const cJSON *member(const cJSON *object, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static void print_run(const cJSON *run, const char *before)
+{
+    printf("%s run %s (%s, %s)", before, json_string(run, "id", "?"),
+           json_string(run, "started", "?"), json_string(run, "verdict", "no verdict"));
+}
+
+static void print_cells(const cJSON *cells)
+{
+    const cJSON *cell;
+
+    if (!cJSON_GetArraySize(cells))
+        puts("\nNo pair has changed.");
+    else
+        puts("\nPairs");
+    cJSON_ArrayForEach(cell, cells)
+    {
+        printf("  %s -> %s:%s  %s -> ", json_string(cell, "source", "?"),
+               json_string(cell, "target", "?"), json_string(cell, "check", "?"),
+               json_string(cell, "then", "?"));
+        print_coloured(print_state_colour(json_string(cell, "now", "?")),
+                       json_string(cell, "now", "?"), SIZE_MAX);
+        putchar('\n');
+    }
+}
+
+static void print_diff(const cJSON *document)
+{
+    const cJSON *changes = member(document, "changes");
+
+    print_run(member(document, "from"), "From");
+    print_run(member(document, "to"), " to");
+    putchar('\n');
+    print_cells(member(document, "cells"));
+    if (cJSON_IsArray(changes)) {
+        puts(cJSON_GetArraySize(changes) ? "\nIn AWS" : "\nIn AWS nothing has changed.");
+        changes_print(changes, "  ");
+        if (json_bool(document, "more", false))
+            puts("  and more");
+    } else {
+        puts("\nWhat AWS says is not known of both runs: see 'clusters' in canreach-fleet(5).");
+    }
+    cloud_print_missing(member(document, "cloud"));
+}
+
+static void print_markdown_diff(const cJSON *document)
+{
+    const cJSON *cell;
+
+    fputs("## ", stdout);
+    print_run(member(document, "from"), "From");
+    print_run(member(document, "to"), " to");
+    puts("\n");
+    cJSON_ArrayForEach(cell, member(document, "cells"))
+    {
+        fputs("- ", stdout);
+        print_markdown(json_string(cell, "source", "?"));
+        fputs(" -\\> ", stdout);
+        print_markdown(json_string(cell, "target", "?"));
+        printf(": %s -\\> **%s**\n", json_string(cell, "then", "?"), json_string(cell, "now", "?"));
+    }
+    changes_print_markdown(member(document, "changes"));
+}
+
+int cmd_diff(int argc, char **argv)
+{
+    static const struct option_spec specs[] = {COMMON_OPTIONS};
+    struct common_settings settings = {0};
+    struct options_list words = {0};
+    CLEANUP_JSON cJSON *document = NULL;
+    char path[2048], from[800] = "", to[800] = "";
+    int status = command_parse("diff", specs, sizeof(specs) / sizeof(*specs), &settings, argc, argv,
+                               &words, 2);
+
+    if (status < 0) {
+        if (words.count)
+            client_escape(words.items[0], from, sizeof(from));
+        if (words.count > 1)
+            client_escape(words.items[1], to, sizeof(to));
+        snprintf(path, sizeof(path), "/api/v1/diff?from=%s&to=%s", *from ? from : "last-good",
+                 *to ? to : "last");
+        status = command_get("diff", &settings, path, &document);
+    }
+    if (status < 0 && command_wants_json(&settings))
+        print_json(document);
+    else if (status < 0 && strcmp(settings.output, "markdown") == 0)
+        print_markdown_diff(document);
+    else if (status < 0)
+        print_diff(document);
+    options_list_deinit(&words);
+    return status < 0 ? EXIT_PASS : status;
+}
