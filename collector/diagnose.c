@@ -16,6 +16,7 @@
 #define BESIDES        0.25   /* a rival that explains a part only needs another cause besides */
 #define EVIDENCE_MAX   16
 #define RULED_OUT_MAX  8
+#define COMMANDS_MAX   8
 #define FLOWS_MAX      256 /* that the configuration closes: what opens these says enough */
 #define UNKNOWN_WEIGHT 3.0
 
@@ -114,11 +115,17 @@ void diagnosis_add_evidence(struct diagnoses *diagnoses, struct diagnosis *diagn
 void diagnosis_add_command(struct diagnoses *diagnoses, struct diagnosis *diagnosis,
                            const struct phrase *phrase, const char *command)
 {
-    if (!command)
+    const char *text = command ? diagnoses_text(diagnoses, phrase, command) : NULL;
+
+    if (!text || diagnosis->command_count == COMMANDS_MAX)
         return;
-    diagnosis->commands = arena_alloc(&diagnoses->arena, 1, sizeof(*diagnosis->commands));
-    diagnosis->commands[0] = diagnoses_text(diagnoses, phrase, command);
-    diagnosis->command_count = 1;
+    for (size_t i = 0; i < diagnosis->command_count; i++)
+        if (strcmp(diagnosis->commands[i], text) == 0)
+            return;
+    if (!diagnosis->commands)
+        diagnosis->commands =
+            arena_alloc(&diagnoses->arena, COMMANDS_MAX, sizeof(*diagnosis->commands));
+    diagnosis->commands[diagnosis->command_count++] = text;
 }
 
 /* ---- candidates ---- */
@@ -680,6 +687,21 @@ static void list_flows(struct making *making)
     }
 }
 
+/* The cause's command, for each name and address that it has to do with. */
+static void list_commands(struct making *making, const struct cause *cause)
+{
+    struct phrase phrase = making->phrase;
+
+    diagnosis_add_command(making->solver->diagnoses, making->diagnosis, &phrase, cause->command);
+    for (size_t i = 0; cause->command && i < making->count && i < FLOWS_MAX; i++) {
+        phrase.symptom = &making->solver->symptoms->items[making->covered[i]];
+        if (strcmp(phrase.symptom->row->name, making->phrase.symptom->row->name) != 0 ||
+            strcmp(phrase.symptom->row->address, making->phrase.symptom->row->address) != 0)
+            diagnosis_add_command(making->solver->diagnoses, making->diagnosis, &phrase,
+                                  cause->command);
+    }
+}
+
 static const char *name_cloud(const struct solver *solver)
 {
     const struct estate *estate = solver->symptoms->input->estate;
@@ -719,7 +741,7 @@ static void make_diagnosis(struct solver *solver, struct candidate *winner)
         cause->proven && rule_is_proven(winner->rule, making.phrase.symptom) ? cause->proven
                                                                              : cause->sentence);
     making.diagnosis->fix = diagnoses_text(solver->diagnoses, &making.phrase, cause->fix);
-    diagnosis_add_command(solver->diagnoses, making.diagnosis, &making.phrase, cause->command);
+    list_commands(&making, cause);
     list_cells(&making);
     list_flows(&making);
     list_evidence(&making);

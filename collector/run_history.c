@@ -81,8 +81,12 @@ static bool is_of_closed_step(const struct history *history, const struct diagno
                               const struct change *change)
 {
     for (size_t i = 0; i < diagnosis->flow_count; i++) {
+        const struct path_flow *flow = &diagnosis->flows[i];
         struct path path;
-        path_walk(history->map, &diagnosis->flows[i], &path);
+        if (strcmp(path_interface(flow->source)->id, change->of) == 0 ||
+            (flow->target && strcmp(path_interface(flow->target)->id, change->of) == 0))
+            return true;
+        path_walk(history->map, flow, &path);
         for (int k = 0; k < PATH_KIND_COUNT; k++)
             if ((path.steps[k].verdict == PATH_DENIED || path.steps[k].verdict == PATH_PARTLY) &&
                 strcmp(path.steps[k].of, change->of) == 0)
@@ -206,7 +210,8 @@ static bool is_in_trail(const struct change *change)
 {
     return change->part == ESTATE_GROUPS || change->part == ESTATE_ACLS ||
            change->part == ESTATE_ROUTE_TABLES || change->part == ESTATE_SERVICES ||
-           change->part == ESTATE_VPCS || change->part == ESTATE_TARGET_GROUPS;
+           change->part == ESTATE_VPCS || change->part == ESTATE_INTERFACES ||
+           change->part == ESTATE_TARGET_GROUPS;
 }
 
 static void want_events(struct history *history, const struct pair *pair,

@@ -22,6 +22,19 @@ struct pair_name {
     const char *source, *target, *check;
 };
 
+/* The two views of a pair's failing paths: ,"paths":[{task, from, to, port, forward, back, verdict,
+ * views, steps, flows}], and what is known of tasks that ended: ,"stopped":[...],"log":[...]; null
+ * where the cloud was not asked. */
+typedef const char *(*view_task_fn)(const void *ctx,
+                                    int64_t assignment); /* of the source; or NULL */
+struct view_paths {
+    int64_t run, column;
+    const char *target;
+    view_task_fn task_of;
+    const void *ctx;
+};
+void view_put_paths(const struct runs *runs, const struct view_paths *wanted, struct buf *out);
+
 /* {what, kind, part, id, then, now, at, by, event}; without a comma. */
 void view_put_change(const struct change *change, struct buf *out);
 

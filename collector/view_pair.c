@@ -71,6 +71,13 @@ static const struct piece *piece_of(const struct pair *pair, int64_t assignment)
     return NULL;
 }
 
+static const char *task_of(const void *ctx, int64_t assignment)
+{
+    const struct piece *piece = piece_of(ctx, assignment);
+
+    return piece ? piece->task : NULL;
+}
+
 static void keep_place(struct pair *pair, const char *address)
 {
     struct place *place;
@@ -491,6 +498,9 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
     pair.count = 0;
     store_each_diagnosis(runs->store, record->id, put_diagnosis, &pair);
     buf_putc(out, ']');
+    view_put_paths(
+        runs, &(struct view_paths){record->id, (int64_t)column, pair.target->name, task_of, &pair},
+        out);
     if (run)
         buf_puts(out, ",\"changes\":null");
     else

@@ -4,6 +4,7 @@
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
 #include "collector/cli/why_ends.h"
+#include "collector/cli/why_path.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/text.h"
@@ -249,6 +250,8 @@ static void print_pair(const cJSON *document)
         return;
     }
     why_print_ends(document);
+    why_print_paths(document);
+    why_print_logs(document);
     print_resolutions(cJSON_GetObjectItemCaseSensitive(document, "resolutions"));
     print_attempts(attempts);
 }

@@ -490,10 +490,14 @@ static bool could_make(const struct estate_trail_event *event, const struct chan
         {ESTATE_ROUTE_TABLES, "CreateRoute", "DeleteRoute", "Route"},
         {ESTATE_SERVICES, "Service", "Service", "Service"},
         {ESTATE_VPCS, "Vpc", "Vpc", "ModifyVpcAttribute"},
+        {ESTATE_INTERFACES, "NetworkInterface", "NetworkInterface",
+         "ModifyNetworkInterfaceAttribute"},
         {ESTATE_REGISTRIES, "Instance", "Instance", "UpdateService"},
         {ESTATE_TARGET_GROUPS, "Target", "Target", "Target"},
     };
 
+    if (change->part == ESTATE_GROUPS && !*change->item) /* the group itself */
+        return strstr(event->name, "SecurityGroup") && !strstr(event->name, "gress");
     for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
         const char *wanted = change->kind == CHANGE_ADDED     ? calls[i].added
                              : change->kind == CHANGE_REMOVED ? calls[i].removed

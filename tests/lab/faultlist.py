@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 class Case:
     fault: str
     cause: str
-    twins: tuple = ()  # causes with the same evidence: said beside it
+    rule: str = ""  # with the cloud's view: what the evidence has to say, down to the rule; "" the APIs do not show it
+    cloud: str = ""  # the cause that is named then, where it is another one
+    only_cloud: bool = False  # without it, nothing tells it from another
+    fixed: bool = False  # the printed commands mend it, though no rule is behind it
+    twins: tuple = ()  # without the cloud's view: causes with the same evidence: said beside it
     why: str = ""  # ... and why they cannot be told apart
     is_warning: bool = False  # nothing is red for it
     touches: frozenset = field(default_factory=frozenset)  # services; pairs of cases touch none in common
@@ -35,17 +39,19 @@ SAME_SUBNETS = ("a NACL and a route that drop packets between two subnets look t
 
 CASES = (
     # the network
-    Case("drop web payments", "network.sg-ingress", ("network.sg-egress",), SAME_SILENCE),
-    Case("drop api cache", "network.sg-ingress", ("network.sg-egress",), SAME_SILENCE),
-    Case("ingress cache", "network.sg-ingress"),
-    Case("egress web", "network.sg-egress"),
-    Case("egress web.1", "source.isolated"),
-    Case("nacl a b", "network.nacl-forward", ("network.no-route",), SAME_SUBNETS, touches=EVERYTHING),
-    Case("nacl a b 8080", "network.nacl-forward", touches=EVERYTHING),
-    Case("ephemeral a b", "network.nacl-return", touches=EVERYTHING),
-    Case("lost web api", "network.nacl-return"),
-    Case("isolate b", "network.isolated", touches=EVERYTHING),
-    Case("isolate api.2", "network.isolated"),
+    Case("drop web payments", "network.sg-ingress", "(payments) has no rule for tcp 8080 from", twins=("network.sg-egress",), why=SAME_SILENCE),
+    Case("drop api cache", "network.sg-ingress", "(cache) has no rule for tcp 6379 from", twins=("network.sg-egress",), why=SAME_SILENCE),
+    Case("ingress cache", "network.sg-ingress", "(cache) has no rule for tcp 6379 from"),
+    Case("egress web", "network.sg-egress", "(web) has no egress rule for tcp"),
+    Case("egress web.1", "source.isolated", "(web.1) has no egress rule for tcp", "network.sg-egress"),
+    Case("nacl a b", "network.nacl-forward", "entry 90 of acl-", twins=("network.no-route",), why=SAME_SUBNETS, touches=EVERYTHING),
+    Case("nacl a b 8080", "network.nacl-forward", "entry 90 of acl-", touches=EVERYTHING),
+    Case("blackhole a b", "network.no-route", "which is gone (black hole)", touches=EVERYTHING, only_cloud=True),
+    Case("ephemeral a b", "network.nacl-return", "entry 90 of acl-", touches=EVERYTHING),
+    Case("lost web api", "network.nacl-return", cloud="network.filtered"),
+    Case("hidden web api", "network.filtered", only_cloud=True),
+    Case("isolate b", "network.isolated", "entry 90 of acl-", touches=EVERYTHING),
+    Case("isolate api.2", "network.isolated", "(api.2) has no"),
     Case("refuse web api", "network.firewall"),
     Case("reset web api", "network.firewall"),
     Case("reject web api admin-prohibited", "network.firewall"),
@@ -89,8 +95,8 @@ CASES = (
     Case("plain shop", "tls.plain"),
     Case("plain api", "tls.expected"),
     # names
-    Case("stale api", "dns.stale"),
-    Case("reused api web.1", "dns.reused"),
+    Case("stale api", "dns.stale", fixed=True),
+    Case("reused api web.1", "dns.reused", fixed=True),
     Case("unregister cache", "dns.not-registered"),
     Case("dns cache nxdomain", "dns.not-registered"),
     Case("alias api-v2.lab.local", "dns.no-such-name", touches=frozenset({"api"})),
@@ -99,7 +105,7 @@ CASES = (
     Case("dns cache refused", "dns.resolver-failing"),
     Case("dns cache silent", "dns.resolver-failing"),
     Case("negative cache", "dns.negative-cache"),
-    Case("missing payments", "dns.left-over"),
+    Case("missing payments", "dns.left-over", fixed=True),
     Case("unlisted api.2", "dns.missing-task", is_warning=True, age=21),
     Case("ttl api 3600", "dns.ttl-high", is_warning=True),
     Case("zones cache", "dns.zones-differ", is_warning=True),

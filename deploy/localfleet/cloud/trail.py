@@ -33,6 +33,11 @@ def routes_of(document):
             for table in document["ec2"]["routes"] for route in table["routeSet"]}
 
 
+def groups_of_interfaces(document):
+    return {one["networkInterfaceId"]: [group["groupId"] for group in one["groupSet"]]
+            for one in document["ec2"]["interfaces"]}
+
+
 def differences(before, after):
     """(operation, source, resource, parameters) of each call that would have made the one into the other."""
     old, new = rules_of(before), rules_of(after)
@@ -42,6 +47,16 @@ def differences(before, after):
             way = "Egress" if rule["isEgress"] else "Ingress"
             yield (f"{verb}SecurityGroup{way}", "ec2.amazonaws.com", rule["groupId"],
                    {"groupId": rule["groupId"], "securityGroupRuleIds": {"items": [{"securityGroupRuleId": key}]}})
+    known = {group["groupId"] for group in before["ec2"]["groups"]}
+    for group in after["ec2"]["groups"]:
+        if group["groupId"] not in known:
+            yield ("CreateSecurityGroup", "ec2.amazonaws.com", group["groupId"],
+                   {"groupName": group["groupName"], "vpcId": group["vpcId"]})
+    old = groups_of_interfaces(before)
+    for interface, groups in groups_of_interfaces(after).items():
+        if old.get(interface, groups) != groups:
+            yield ("ModifyNetworkInterfaceAttribute", "ec2.amazonaws.com", interface,
+                   {"networkInterfaceId": interface, "groupSet": {"items": [{"groupId": group} for group in groups]}})
     for kind, find, names in (("NetworkAclEntry", entries_of, ("networkAclId", "ruleNumber", "egress")),
                               ("Route", routes_of, ("routeTableId", "destinationCidrBlock"))):
         old, new = find(before), find(after)
