@@ -154,7 +154,13 @@ static void give_all_work(struct collector *collector)
 /* The cloud's view, for a run that has none, or none of the network as it is now. */
 static void want_estate(struct collector *collector, struct run *run)
 {
-    if (!collector->cloud || !cloud_want(collector->cloud, run->record.id, run_needs_network(run)))
+    /* What was read for a run that failed has been mended since, perhaps: a good run's network is
+     * to be the one that was good. */
+    bool is_fresh = run_needs_network(run) || collector->runs.has_failed;
+
+    if (!collector->cloud ||
+        (!cloud_want(collector->cloud, run->record.id, is_fresh) &&
+         (run_needs_network(run) || !cloud_want(collector->cloud, run->record.id, false))))
         return;
     if (!run->patience_us)
         run->patience_us =

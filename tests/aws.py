@@ -17,7 +17,7 @@ BIN = os.environ.get("CANREACH_BIN") or os.path.join(ROOT, "build", "release", "
 sys.path.insert(0, os.path.join(ROOT, "deploy"))
 sys.dont_write_bytecode = True
 
-from localfleet.cloud import estate as estates  # noqa: E402
+from localfleet.cloud import estate as estates, trail  # noqa: E402
 from localfleet.dns import Registry  # noqa: E402
 from localfleet.model import build  # noqa: E402
 
@@ -72,6 +72,23 @@ def rows_of(fleet):
 
 def document_of(fleet, **options):
     return estates.Estate(fleet, **options).document(rows_of(fleet))
+
+
+FLOW_LINE = "2 123456789012 eni-0123456789abcdef0 10.77.16.10 10.77.16.12 40000 8080 6 3 180 1795278203 1795278263 REJECT OK"
+
+
+def flow_log(name):
+    """A VPC's, to CloudWatch Logs, in the default format."""
+    return {"flowLogId": name, "flowLogStatus": "ACTIVE", "resourceId": estates.VPC, "trafficType": "ALL",
+            "logDestinationType": "cloud-watch-logs", "logGroupName": "/vpc/flow", "deliverLogsStatus": "SUCCESS",
+            "creationTime": "2026-01-01T00:00:00.000Z", "maxAggregationInterval": 60,
+            "logFormat": "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} "
+                         "${protocol} ${packets} ${bytes} ${start} ${end} ${action} ${log-status}"}
+
+
+def log_line(stream, text, at=None):
+    at = int((at or time.time()) * 1000)
+    return {"logStreamName": stream, "timestamp": at, "ingestionTime": at, "message": text, "eventId": str(at)}
 
 
 def plain(text=SHOP, tasks=2):
@@ -148,6 +165,11 @@ def rich():
     document["route53"]["zones"][0]["records"].append(
         {"Name": "cache.shop.local.", "Type": "A", "TTL": 10, "SetIdentifier": "0" * 32, "MultiValueAnswer": True,
          "ResourceRecords": [{"Value": "10.77.16.250"}]})
+    ec2["flow_logs"] = [flow_log("fl-0123456789abcdef0")]
+    document["trail"] = [trail.event(1, "RevokeSecurityGroupIngress", "ec2.amazonaws.com", "alice", int(time.time()) - 60,
+                                     ec2["groups"][0]["groupId"], {"groupId": ec2["groups"][0]["groupId"]})]
+    document["logs"] = {"/vpc/flow": [log_line("eni-0123456789abcdef0-all", FLOW_LINE)],
+                        "/ecs/web": [log_line("ecs/web/0123", "ready"), log_line("ecs/web/0123", "oh no")]}
     document["servicediscovery"]["namespaces"].append(
         {"Id": "ns-batch", "Name": "batch.internal", "Type": "HTTP", "CreateDate": time.time(),
          "Arn": estates.arn("servicediscovery", "namespace/ns-batch"),

@@ -81,9 +81,10 @@ static void on_page(void *ctx, const struct aws_page *page)
     struct question *question = ctx;
     struct inquiry *inquiry = question->inquiry;
 
+    /* A log group or stream that is not there: nothing was logged. */
     if (page->root)
         question->fn(inquiry, question, page->root);
-    else
+    else if (strcmp(page->outcome->code, "ResourceNotFoundException") != 0)
         note(inquiry, question, page->outcome->code, page->outcome->text,
              page->outcome->fault == AWS_NOT_ALLOWED);
     if (page->is_last)

@@ -144,10 +144,21 @@ class Lab:
         for operation, source, resource, parameters in trail.differences(self.document or document, document):
             self.note(operation, source, by, resource, parameters)
         document["trail"] = self.trail
+        self.add_what_else(document)
         with open(self.estate_path + ".new", "w", encoding="utf-8") as file:
             json.dump(document, file)
         os.rename(self.estate_path + ".new", self.estate_path)
         self.document = document
+
+    def add_what_else(self, document):
+        """What the file cloud.json in the state folder has beside it: flow logs, logs."""
+        path = os.path.join(self.state, "cloud.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                more = json.load(file)
+            document["logs"].update(more.get("logs", {}))
+            document["ec2"].update(more.get("ec2", {}))
+            document["denied"] += more.get("denied", [])
 
     def note(self, operation, source, user, resource, parameters):
         self.trail.append(trail.event(len(self.trail) + 1, operation, source, user, int(time.time()), resource, parameters))
