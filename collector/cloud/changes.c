@@ -143,6 +143,19 @@ static void put_route(const struct estate_route *route, struct buf *out)
         buf_printf(out, " (%s)", route->state);
 }
 
+static void put_texts(const struct record_list *texts, struct buf *out)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        buf_printf(out, "%s%s", i ? ", " : "", record_text(texts, i));
+}
+
+static void put_instance(const struct estate_instance *instance, struct buf *out)
+{
+    buf_puts(out, *instance->address ? instance->address : instance->address6);
+    if (*instance->health)
+        buf_printf(out, ", %s", instance->health);
+}
+
 /* Its JSON, without what makes it JSON. */
 static void put_plain(const struct record_type *type, const void *item, struct buf *out)
 {
@@ -169,6 +182,12 @@ static void put_item(const struct comparison *comparison, const struct estate *e
         put_entry(item, out);
     else if (is_list(comparison, ESTATE_ROUTE_TABLES, field->key, "routes"))
         put_route(item, out);
+    else if (is_list(comparison, ESTATE_ZONES, field->key, "records"))
+        put_texts(&((const struct estate_record *)item)->values, out);
+    else if (is_list(comparison, ESTATE_REGISTRIES, field->key, "instances"))
+        put_instance(item, out);
+    else if (is_list(comparison, ESTATE_SERVICES, field->key, "deployments"))
+        buf_puts(out, ((const struct estate_deployment *)item)->state);
     else
         put_plain(field->type, item, out);
 }
@@ -188,6 +207,15 @@ static const char *name_item(struct comparison *comparison, const struct record_
                             (long long)entry->number);
     if (is_list(comparison, ESTATE_ROUTE_TABLES, field->key, "routes"))
         return arena_printf(arena, "route %s", key);
+    if (is_list(comparison, ESTATE_ZONES, field->key, "records"))
+        return arena_printf(arena, "record %s %s", ((const struct estate_record *)item)->name,
+                            ((const struct estate_record *)item)->type);
+    if (is_list(comparison, ESTATE_SERVICES, field->key, "deployments"))
+        return arena_printf(
+            arena, "deployment of %s",
+            estate_short_name(((const struct estate_deployment *)item)->definition));
+    if (is_list(comparison, ESTATE_REGISTRIES, field->key, "instances"))
+        return arena_printf(arena, "instance %s", key);
     return arena_printf(arena, "%s %s", field->key, key);
 }
 

@@ -225,6 +225,22 @@ bool lookup_registration_fault(const struct estate *estate, const struct estate_
     return true;
 }
 
+/* The one that has none; of several, nobody knows which. */
+static const char *find_without_address(const struct estate_registry *registry)
+{
+    const struct estate_instance *instances = registry ? registry->instances.items : NULL;
+    const char *found = NULL;
+
+    for (size_t i = 0; registry && i < registry->instances.count; i++) {
+        if (*instances[i].address || *instances[i].address6)
+            continue;
+        if (found)
+            return NULL;
+        found = instances[i].id;
+    }
+    return found;
+}
+
 /* As the registry has it, or as the zone's records have. */
 const char *lookup_instance(const struct estate *estate, const char *name, const char *address)
 {
@@ -232,13 +248,16 @@ const char *lookup_instance(const struct estate *estate, const char *name, const
     const struct estate_instance *instances = registry ? registry->instances.items : NULL;
     const struct estate_zone *zones = estate->parts[ESTATE_ZONES].items;
 
+    if (!*address)
+        return find_without_address(registry);
+
     for (size_t i = 0; registry && i < registry->instances.count; i++)
         if (strcmp(instances[i].address, address) == 0 ||
             strcmp(instances[i].address6, address) == 0)
             return instances[i].id;
     for (size_t z = 0; z < estate_count(estate, ESTATE_ZONES); z++) {
         const struct estate_record *records = zones[z].records.items;
-        for (size_t i = 0; *address && i < zones[z].records.count; i++)
+        for (size_t i = 0; i < zones[z].records.count; i++)
             if (*records[i].id && lookup_is_in_domain(records[i].name, name) &&
                 record_has_text(&records[i].values, address))
                 return records[i].id;

@@ -30,7 +30,8 @@ const struct estate_registration *lookup_registration(const struct estate_servic
 bool lookup_registration_fault(const struct estate *estate, const struct estate_service *service,
                                const struct estate_registration *registration,
                                const struct estate_registry *registry, struct buf *out);
-/* The id of the instance with that address in a registry, or of its record set; NULL: not known. */
+/* The id of the instance with that address in a registry, or of its record set; of address "" the
+ * only one that has none. NULL: not known. */
 const char *lookup_instance(const struct estate *estate, const char *name, const char *address);
 /* The private DNS namespace that a name is in, or NULL. */
 const struct estate_namespace *lookup_namespace(const struct estate *estate, const char *name);

@@ -281,6 +281,8 @@ static void make_groups(struct path_map *map)
         struct group *group = group_of(map, records[i].id);
         const struct estate_rule *rules = records[i].rules.items;
         size_t count = records[i].rules.count;
+        if (group->in.items)
+            continue; /* of two with one id the first counts */
         group->is_read = is_read;
         group->in.items = arena_alloc(&map->arena, count + 1, sizeof(*group->in.items));
         group->out.items = arena_alloc(&map->arena, count + 1, sizeof(*group->out.items));

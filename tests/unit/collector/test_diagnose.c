@@ -20,13 +20,13 @@
  *   > CAUSE                                    a further diagnosis
  */
 #include "collector/diagnose.h"
+#include "tests/unit/collector/estate_fixture.h"
 #include "tests/unit/collector/fixture.h"
 
 #include "collector/rules.h"
 #include "common/mem.h"
 #include "common/text.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -456,34 +456,19 @@ static void do_lossy(char **words, size_t count)
 
 static void do_cloud(char **words, size_t count)
 {
-    FILE *file = fopen(CASES "/estate.json", "r");
-    char *text = arena_alloc(&world.arena, 1, 1 << 16);
-
     (void)words;
     (void)count;
-    assert_non_null(file);
-    assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
-    fclose(file);
-    world.estate = text;
+    world.estate = estate_fixture_text(&world.arena);
 }
 
-/* Every one of them. */
 static void do_swap(char **words, size_t count)
 {
-    const char *new = strcmp(words[2], "\"\"") == 0 ? "" : words[2], *at = world.estate, *hit;
-    CLEANUP_BUF struct buf out = BUF_INIT(1 << 17);
-    bool has_hit = false;
+    const char *new = strcmp(words[2], "\"\"") == 0 ? "" : words[2];
 
     (void)count;
-    for (; (hit = strstr(at, words[1])); at = hit + strlen(words[1])) {
-        buf_append(&out, at, (size_t)(hit - at));
-        buf_puts(&out, new);
-        has_hit = true;
-    }
-    buf_puts(&out, at);
-    if (!has_hit)
+    world.estate = estate_fixture_swap(&world.arena, world.estate, words[1], new);
+    if (!world.estate)
         fail_msg("%s: the estate has no '%s'", world.title, words[1]);
-    world.estate = arena_strdup(&world.arena, buf_text(&out));
 }
 
 static void do_missing(char **words, size_t count)
@@ -494,25 +479,10 @@ static void do_missing(char **words, size_t count)
 
 static struct estate *make_estate(void)
 {
-    struct estate *estate = estate_new();
-    cJSON *root = cJSON_Parse(world.estate), *list;
+    struct estate *estate = estate_fixture_read(world.estate);
 
-    if (!root)
-        fail_msg("%s: the estate is no JSON", world.title);
-    estate->taken_ms = estate->network_taken_ms = INT64_C(1767229210000); /* 2026-01-01T01:00:10Z */
-    estate->region = "eu-west-1";
     if (world.missing)
         estate_note_missing(estate, world.missing, "", "AccessDenied", "", true);
-    cJSON_ArrayForEach(list, root)
-    {
-        char *json = cJSON_PrintUnformatted(list);
-        for (int part = 0; part < ESTATE_PART_COUNT; part++)
-            if (strcmp(list->string, estate_part_name((enum estate_part)part)) == 0)
-                assert_int_equal(
-                    estate_read_part(estate, (enum estate_part)part, json, strlen(json), NULL), 0);
-        cJSON_free(json);
-    }
-    cJSON_Delete(root);
     return estate;
 }
 
