@@ -113,6 +113,7 @@ CASES = (
     Case("slow-dns 0.6", "dns.resolver-slow", is_warning=True, touches=EVERYTHING),
     Case("kill resolver", "dns.resolver-down", touches=EVERYTHING),
     Case("kill registry", "dns.resolver-failing", touches=EVERYTHING, cached=12),
+    Case("dns-off", "dns.vpc-dns-off", "enableDnsSupport of vpc-", touches=EVERYTHING, only_cloud=True),
     Case("resolver web.1 dead", "dns.resolver-down"),
     Case("resolver web.1 public", "dns.wrong-resolver"),
     Case("block web.1 udp 53", "source.resolver"),

@@ -62,7 +62,7 @@ COUNTS = {
     "ListInstances": ("Instances", lambda estate: 3), "GetInstancesHealthStatus": ("Status", lambda estate: 3),
     "DescribeSecurityGroups": ("SecurityGroups", lambda estate: len(estate["ec2"]["groups"])),
     "DescribeSecurityGroupRules": ("SecurityGroupRules", lambda estate: len(estate["ec2"]["rules"])),
-    "DescribeNetworkAcls": ("NetworkAcls", lambda estate: 2), "DescribeRouteTables": ("RouteTables", lambda estate: 1),
+    "DescribeNetworkAcls": ("NetworkAcls", lambda estate: 2), "DescribeRouteTables": ("RouteTables", lambda estate: 2),
     "DescribeSubnets": ("Subnets", lambda estate: 2), "DescribeVpcs": ("Vpcs", lambda estate: 1),
     "DescribeDhcpOptions": ("DhcpOptions", lambda estate: 1),
     "DescribeNetworkInterfaces": ("NetworkInterfaces", lambda estate: len(estate["ec2"]["interfaces"])),

@@ -5,6 +5,7 @@ works at once. Semantics as in a VPC: groups are stateful and belong to a task's
 black-hole routes are stateless and for traffic between subnets only.
 """
 
+from ..model import RESOLVERS
 from ..network import interfaces
 
 PROTOCOLS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp"}
@@ -86,6 +87,13 @@ class Filters:
         return [route["destinationCidrBlock"] for route in self.table_of(subnet)["routeSet"]
                 if route["state"] == "blackhole"]
 
+    def dns_off(self, fleet):
+        """A VPC without DNS has no resolver."""
+        if all(attributes["enableDnsSupport"] for attributes in self.ec2["attributes"].values()):
+            return []
+        resolvers = interfaces([host for name, host in fleet.infra.items() if name in RESOLVERS.values()])
+        return [f"iifname {interfaces(self.tasks)} oifname {resolvers} meta l4proto {{ tcp, udp }} th dport 53 drop"]
+
     def forwarding(self):
         lines, outs, ins = [], [], []
         for subnet in [one["subnetId"] for one in self.ec2["subnets"]]:
@@ -114,6 +122,7 @@ def render(fleet, document, early):
         "  chain forwarding {\n    type filter hook forward priority 0; policy drop;\n" +
         "".join(f'    iifname {interfaces(sources)} {rule} comment "fault {number}"\n'
                 for number, sources, rule in early) +
+        "".join(f"    {line}\n" for line in filters.dns_off(fleet)) +
         # What AWS provides is reached whatever the rules say: the resolver by its own path.
         f"    oifname {infra} accept\n    iifname {infra} accept\n" +
         "".join(f"    {line}\n" for line in forwarding) + "  }\n}\n")

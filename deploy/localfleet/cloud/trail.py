@@ -63,6 +63,10 @@ def differences(before, after):
         for verb, gone, there in (("Delete", old, new), ("Create", new, old)):
             for key in sorted(set(gone) - set(there)):
                 yield verb + kind, "ec2.amazonaws.com", key[0], dict(zip(names, key))
+    for vpc, attributes in after["ec2"]["attributes"].items():
+        if before["ec2"]["attributes"].get(vpc, attributes) != attributes:
+            yield ("ModifyVpcAttribute", "ec2.amazonaws.com", vpc,
+                   {"vpcId": vpc, "enableDnsSupport": {"value": attributes["enableDnsSupport"]}})
     old = {service["serviceName"]: service["taskDefinition"] for cluster in before["ecs"]["clusters"].values()
            for service in cluster["services"]}
     for cluster in after["ecs"]["clusters"].values():

@@ -7,7 +7,7 @@ one: write the class into the file of its family, and put it into KINDS.
 from . import canreach, mesh, paths, records, targets
 
 KINDS = {fault.kind: fault for fault in (
-    paths.Drop, paths.Allow, paths.Egress, paths.Ingress, paths.Nacl, paths.Blackhole, paths.Hidden,
+    paths.Drop, paths.Allow, paths.Egress, paths.Ingress, paths.Nacl, paths.Blackhole, paths.Hidden, paths.DnsOff,
     paths.Ephemeral, paths.Isolate, paths.Lost,
     paths.Refuse, paths.Reset, paths.Reject, paths.Block, paths.Throttle, paths.Loss, paths.Mtu, paths.Nat, paths.Route,
     targets.Stop, targets.Loop, targets.Starting, targets.Hang, targets.Overload, targets.Bound, targets.Port,

@@ -166,6 +166,21 @@ class Blackhole(Nacl):
         estate.lead_nowhere(self.words[0], str(ZONES[self.words[1]]))
 
 
+class DnsOff(Early):
+    kind = "dns-off"
+    arguments = ""
+    summary = "a VPC whose DNS is switched off (enableDnsSupport): its resolvers answer nobody"
+
+    def sources(self):
+        return list(self.lab.fleet.tasks.values())
+
+    def rule(self):
+        return "meta l4proto { tcp, udp } th dport 53 drop"
+
+    def cloud(self, estate):
+        estate.dns_support = False
+
+
 class Hidden(Early):
     kind = "hidden"
     arguments = "FROM TO"
