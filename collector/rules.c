@@ -97,14 +97,14 @@ const struct rule rules[] = {
 
     /* What only the configuration tells apart: a rule may reach any one task, or many. */
     {"network.sg-ingress", ON_PATH | S(REVISION), 50, STEADY, SEEN1(SYN_LOST), {ISNT(GROUP_IN), CLOSED(GROUP_IN), VANISHED}},
-    {"network.sg-egress", ON_PATH | AT_SOURCE, 50, STEADY, SEEN1(SYN_LOST), {ISNT(GROUP_OUT), CLOSED(GROUP_OUT), VANISHED}},
-    {"network.nacl-forward", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_FORWARD), CLOSED(ACL_FORWARD), VANISHED}},
+    {"network.sg-egress", ON_PATH | S(SOURCE) | S(ROW), 50, STEADY, SEEN1(SYN_LOST), {ISNT(GROUP_OUT), CLOSED(GROUP_OUT), VANISHED}},
+    {"network.nacl-forward", ANYWHERE, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_FORWARD), CLOSED(ACL_FORWARD), VANISHED}},
     {"network.no-route", S(FLOW), 60, STEADY, SEEN1(SYN_LOST), {ISNT(ROUTED), CLOSED(ROUTED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.no-route", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ROUTED), CLOSED(ROUTED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.nacl-return", ON_PATH | AT_SOURCE | AT_TARGET, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_BACK), CLOSED(ACL_BACK), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
-    {"network.nacl-return", ON_PATH | AT_SOURCE | AT_TARGET, 600, AT_TIMES, SEEN1(SYN_LOST), {IS(BACK_PARTLY)}},
-    {"network.filtered", ON_PATH | AT_SOURCE | AT_TARGET, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), VANISHED}},
-    {"network.filtered", ON_PATH | AT_SOURCE | AT_TARGET, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), IS(HALF_OPEN), FAINT(LOSSY)}},
+    {"network.no-route", ANYWHERE, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ROUTED), CLOSED(ROUTED), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.nacl-return", ANYWHERE, 45, STEADY, SEEN1(SYN_LOST), {ISNT(ACL_BACK), CLOSED(ACL_BACK), NOT(NOBODYS), NOT(QUEUE_FULL), NOT(SOMETIMES)}},
+    {"network.nacl-return", ANYWHERE, 600, AT_TIMES, SEEN1(SYN_LOST), {IS(BACK_PARTLY)}},
+    {"network.filtered", ANYWHERE, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), VANISHED}},
+    {"network.filtered", ANYWHERE, 60, STEADY, SEEN1(SYN_LOST), {IS(OPEN), IS(HALF_OPEN), FAINT(LOSSY)}},
 
     /* ---- the network: somebody says no ---- */
     {"network.no-route", AT_SOURCE | S(TASKS) | S(PAIR) | AT_TARGET, 90, STEADY, SEEN1(LOCAL_ROUTE), ALWAYS},

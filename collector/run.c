@@ -435,7 +435,7 @@ static int judge(struct runs *runs, struct run *run)
     run->record.verdict = (int)matrix->verdict;
     run->record.is_incomplete = matrix->is_incomplete;
     r = store_verdict(runs, run, matrix, diagnoses);
-    runs->has_failed = matrix->verdict != VERDICT_PASS;
+    runs->has_failed = matrix->verdict == VERDICT_FAIL;
     if (r == 0)
         log_info("run-judged", "run=%lld verdict=%s incomplete=%s rows=%zu diagnoses=%zu ms=%lld",
                  (long long)run->record.id, verdict_name(matrix->verdict),

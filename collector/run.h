@@ -199,7 +199,7 @@ struct runs {
     size_t open_count;
     struct throttle throttle;
     int64_t next_assignment;
-    bool has_failed; /* the last run that was judged did not pass */
+    bool has_failed; /* the last run that was judged */
     struct run_settle *settles;
     size_t settle_count, settle_capacity;
 };

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DIAGNOSES_MAX 16 /* looked at; a run with more has other troubles */
+#define DIAGNOSES_MAX 8  /* looked at; a run with more has other troubles */
 #define CELLS_MAX     16 /* of a diagnosis: whose services are concerned */
 #define CHANGES_SHOWN 5
 #define PASTS_MAX     4 /* good runs whose view of the cloud is kept at a time */

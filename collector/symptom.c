@@ -519,10 +519,10 @@ void symptoms_init(struct symptoms *symptoms, const struct diagnose_input *input
     sort_answers(symptoms);
     find_revisions(symptoms);
     find_source_places(symptoms);
-    symptoms_find_sources(symptoms);
     find_symptoms(symptoms);
     if (!symptoms->count)
         return;
+    symptoms_find_sources(symptoms);
     symptoms_see(symptoms);
     register_scopes(symptoms);
     for (size_t i = 0; i < input->set->count; i++)
@@ -542,6 +542,8 @@ void symptoms_deinit(struct symptoms *symptoms)
     answers_index_deinit(&symptoms->index);
     mem_free(symptoms->sources);
     mem_free(symptoms->agent_of);
+    mem_free(symptoms->ecs_of);
+    mem_free(symptoms->cloud_spots);
     mem_free(symptoms->spots);
     mem_free(symptoms->answers_of);
     mem_free(symptoms->answer_rows);

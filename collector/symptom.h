@@ -25,6 +25,8 @@ enum text_kind {
 /* How far an attempt got. */
 enum layer { LAYER_NAME, LAYER_CONNECT, LAYER_CHECK, LAYER_COUNT };
 
+struct cloud_spot; /* symptom_cloud.c */
+
 /* Where an attempt is, as numbers: what a scope can take together. SYMPTOM_NONE: not known. */
 struct place {
     uint32_t source, column;
@@ -97,7 +99,10 @@ struct symptoms {
     struct interner *texts[TEXT_COUNT];
     struct place *sources;               /* per source: what of its places is always the same */
     const struct owner_agent **agent_of; /* per source, where there is a map; NULL: not known */
-    struct spot *spots;                  /* per address */
+    /* Of the cloud's view, where it is there: per service, and per address. */
+    const struct estate_service **ecs_of;
+    struct cloud_spot *cloud_spots;
+    struct spot *spots; /* per address */
     size_t spot_capacity;
     struct answers_index index;
     size_t *answers_of; /* per source, and one more: where its answer rows begin ... */
@@ -134,7 +139,8 @@ void symptoms_find_facts(struct symptoms *symptoms);
  * else is known of it. */
 enum fact symptoms_name_trouble(const struct symptoms *symptoms, const struct symptom *symptom);
 void symptoms_find_name_facts(struct symptoms *symptoms, struct symptom *symptom);
-/* The agents of the sources; then what the rules say of a symptom's path (symptom_path.c). */
+/* The agents of the sources, the ECS services; then what the rules say of a symptom's path
+ * (symptom_path.c). */
 void symptoms_find_sources(struct symptoms *symptoms);
 void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom);
 /* ... and what ECS, the registry, the load balancer say (symptom_cloud.c). */

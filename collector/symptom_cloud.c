@@ -2,8 +2,35 @@
 #include "collector/symptom.h"
 
 #include "collector/cloud/lookup.h"
+#include "common/mem.h"
 
 #include <string.h>
+
+/* What the cloud has at an address: looked for once. */
+struct cloud_spot {
+    const struct estate_task *task;
+    const struct estate_interface *interface;
+    bool is_looked_for;
+};
+
+static const struct cloud_spot *spot_of(struct symptoms *symptoms, const struct symptom *symptom)
+{
+    static const struct cloud_spot none = {NULL, NULL, true};
+    uint32_t number = symptom->place.address;
+    struct cloud_spot *spot;
+
+    if (number == SYMPTOM_NONE)
+        return &none;
+    if (!symptoms->cloud_spots)
+        symptoms->cloud_spots =
+            mem_array(symptoms_count(symptoms, TEXT_ADDRESS), sizeof(*symptoms->cloud_spots));
+    spot = &symptoms->cloud_spots[number];
+    if (!spot->is_looked_for)
+        *spot = (struct cloud_spot){
+            lookup_task(symptoms->input->estate, symptom->row->address),
+            lookup_interface(symptoms->input->estate, symptom->row->address), true};
+    return spot;
+}
 
 static bool has_all(const struct estate *estate, const char *const *calls)
 {
@@ -32,11 +59,11 @@ static void find_service_facts(const struct estate *estate, const struct estate_
              strcmp(primary->state, "IN_PROGRESS") == 0 && primary->running < primary->desired);
 }
 
-static void find_task_facts(const struct symptoms *symptoms, struct symptom *symptom,
+static void find_task_facts(struct symptoms *symptoms, struct symptom *symptom,
                             const struct estate_service *service)
 {
     const struct estate *estate = symptoms->input->estate;
-    const struct estate_task *task = lookup_task(estate, symptom->row->address);
+    const struct estate_task *task = spot_of(symptoms, symptom)->task;
 
     if (!task || !lookup_is_task_of(task, service))
         return;
@@ -50,11 +77,11 @@ static void find_task_facts(const struct symptoms *symptoms, struct symptom *sym
 
 /* ---- load balancers ---- */
 
-static void find_balancer_facts(const struct symptoms *symptoms, struct symptom *symptom,
+static void find_balancer_facts(struct symptoms *symptoms, struct symptom *symptom,
                                 const struct estate_service *service)
 {
     const struct estate *estate = symptoms->input->estate;
-    const struct estate_interface *interface = lookup_interface(estate, symptom->row->address);
+    const struct estate_interface *interface = spot_of(symptoms, symptom)->interface;
     const struct estate_target_group *group = lookup_target_group(estate, service);
 
     if (!interface || !group || !lookup_is_balancer(interface))
@@ -80,7 +107,7 @@ static void find_registry_facts(const struct estate *estate, const struct estate
     if (!has_all(estate, calls) || !lookup_namespace(estate, name))
         return;
     fact_set(facts, FACT_REGISTERED, registration != NULL);
-    if (!registration)
+    if (!registry || !registration)
         return;
     if (lookup_definition(estate, service))
         fact_set(facts, FACT_REGISTRATION_FITS,
@@ -137,12 +164,9 @@ static void find_mesh_facts(const struct symptoms *symptoms, const struct sympto
 
 void symptoms_find_cloud_facts(struct symptoms *symptoms, struct symptom *symptom)
 {
-    const struct diagnose_input *input = symptoms->input;
-    const struct estate *estate = input->estate;
-    const struct estate_service *source =
-        lookup_service(estate, input->fleet->services[symptom->place.from].name);
-    const struct estate_service *target =
-        lookup_service(estate, input->fleet->services[symptom->place.to].name);
+    const struct estate *estate = symptoms->input->estate;
+    const struct estate_service *source = symptoms->ecs_of[symptom->place.from];
+    const struct estate_service *target = symptoms->ecs_of[symptom->place.to];
 
     if (target) {
         find_service_facts(estate, target, &symptom->facts);

@@ -1,6 +1,7 @@
 /* What the VPC's configuration says of a symptom's path. */
 #include "collector/symptom.h"
 
+#include "collector/cloud/lookup.h"
 #include "common/mem.h"
 
 #include <string.h>
@@ -31,9 +32,14 @@ void symptoms_find_sources(struct symptoms *symptoms)
 {
     const struct diagnose_input *input = symptoms->input;
 
+    if (!input->estate)
+        return;
     symptoms->agent_of = mem_array(input->source_count, sizeof(struct owner_agent *));
-    for (size_t i = 0; input->map && i < input->source_count; i++)
+    for (size_t i = 0; i < input->source_count; i++)
         symptoms->agent_of[i] = agent_of(symptoms, (uint32_t)i);
+    symptoms->ecs_of = mem_array(input->fleet->service_count, sizeof(struct estate_service *));
+    for (size_t i = 0; i < input->fleet->service_count; i++)
+        symptoms->ecs_of[i] = lookup_service(input->estate, input->fleet->services[i].name);
 }
 
 /* Open, closed, or not known. */

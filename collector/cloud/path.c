@@ -837,7 +837,7 @@ static void walk_subnets(const struct path_flow *flow, const struct net *from, c
     ask_acl(target ? target->acl : NULL, true, &back_out, &steps[PATH_BACK_ACL_OUT]);
     ask_table(target ? target->table : NULL, from, is_in_vpc, &steps[PATH_BACK_ROUTE]);
     ask_acl(source ? source->acl : NULL, false, &back_in, &steps[PATH_BACK_ACL_IN]);
-    if (steps[PATH_BACK_ACL_OUT].verdict == PATH_PARTLY &&
+    if (source && target && steps[PATH_BACK_ACL_OUT].verdict == PATH_PARTLY &&
         steps[PATH_BACK_ACL_IN].verdict == PATH_PARTLY &&
         !is_any_open(source, target, &back_out, &back_in))
         steps[PATH_BACK_ACL_IN].verdict = PATH_DENIED;

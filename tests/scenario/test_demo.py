@@ -11,7 +11,8 @@ class Demo(unittest.TestCase):
         result = run(os.path.join(ROOT, "deploy", "demo"), timeout=280,
                      env={"CANREACH_BIN": BIN, "CANREACH_LOCAL_DIR": f"/tmp/crl-demo-{os.getpid()}"})
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("security group ingress: what web sends to payments on port 8080 never arrives", result.stdout)
+        self.assertRegex(result.stdout, r"security group ingress: sg-\w+ \(payments\) has no rule for tcp 8080 from sg-\w+ \(web\)")
+        self.assertRegex(result.stdout, r"ingress rule sgr-\w+ removed: tcp 8080 from sg-\w+ \(web\); by platform-admin at ")
         self.assertIn("payments.1 saw nothing of web.1 arrive", result.stdout)
         self.assertIn("nothing listens on port 8080 of api.2", result.stdout)
         self.assertIn("fix: Allow port 8080 in the security group of payments, from that of web", result.stdout)

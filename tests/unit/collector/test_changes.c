@@ -3,6 +3,7 @@
 #include "collector/cloud/changes.h"
 #include "collector/cloud/concern.h"
 #include "collector/cloud/inquiry.h"
+#include "collector/cloud/lookup.h"
 #include "collector/cloud/path_words.h"
 #include "collector/cloud/remedy.h"
 #include "tests/unit/collector/estate_fixture.h"
@@ -296,6 +297,41 @@ static void test_remedies(void **state)
     arena_deinit(&arena);
 }
 
+/* ---- which instance ---- */
+
+static const char *instance_of(const char *old, const char *new, const char *name,
+                               const char *address)
+{
+    struct estate *estate = swapped(old, new);
+    const char *id = lookup_instance(estate, name, address);
+    const char *text = id ? arena_strdup(&arena, id) : "none";
+
+    estate_free(estate);
+    return text;
+}
+
+/* What is printed is pasted: it is the right one, or none. */
+static void test_instances(void **state)
+{
+    static const char all[] = "{\"id\":\"i-db-2\",";
+
+    (void)state;
+    assert_string_equal(instance_of("", "", "db.t", "10.3.0.2"), "i-db-2");
+    assert_string_equal(instance_of("", "", "db.t", "10.2.0.2"), "none"); /* of another name */
+    assert_string_equal(instance_of("", "", "api2.t", "10.2.0.2"), "i-api2-2");
+    assert_string_equal(instance_of("", "", "db.t", ""), "none"); /* each has an address */
+    assert_string_equal(instance_of(all, "{\"id\":\"i-left\"},{\"id\":\"i-db-2\",", "db.t", ""),
+                        "i-left");
+    assert_string_equal(instance_of(all,
+                                    "{\"id\":\"i-left\"},{\"id\":\"i-too\"},"
+                                    "{\"id\":\"i-db-2\",",
+                                    "db.t", ""),
+                        "none"); /* which of the two? */
+    assert_string_equal(instance_of("", "", "nobody.t", "10.3.0.2"), "none");
+    assert_string_equal(instance_of("", "", "db.elsewhere", "10.3.0.2"), "none");
+    arena_deinit(&arena);
+}
+
 /* ---- flow logs ---- */
 
 static void test_flow_lines(void **state)
@@ -334,7 +370,7 @@ int main(void)
         cmocka_unit_test(test_what_differs),      cmocka_unit_test(test_revisions),
         cmocka_unit_test(test_what_was_not_read), cmocka_unit_test(test_by_whom),
         cmocka_unit_test(test_whom_it_concerns),  cmocka_unit_test(test_remedies),
-        cmocka_unit_test(test_flow_lines),
+        cmocka_unit_test(test_flow_lines),        cmocka_unit_test(test_instances),
     };
 
     return RUN_TESTS(tests);
