@@ -178,8 +178,7 @@ const struct cause causes[] = {
      "mtu 1400); check peering, VPN and transit gateway (8,500 bytes)",
      NULL, NULL},
     {"network.leak", STAGE_NETWORK, "{from} reaches {to}, which is denied",
-     "Remove what allows port {port} from {from}",
-     "aws ec2 describe-security-group-rules --filters Name=group-id,Values={T-group}", NULL},
+     "Remove what allows port {port} from {from}", "{leak}", NULL},
     {"source.isolated", STAGE_SOURCE, "{from} reaches nothing at all: its own way out is closed",
      "Look at what is its alone: its subnet's NACL and route table, its interface and security "
      "group; or stop the task, so that another takes its place",
@@ -220,8 +219,8 @@ const struct cause causes[] = {
     {"target.no-task", STAGE_PORT, "no task of {T} runs", "See why: desired count, events",
      "aws ecs describe-services --cluster {cluster} --services {T}", NULL},
     {"target.scaled-to-zero", STAGE_PORT, "no task of {T} runs: its desired count is 0",
-     "Scale it up", "aws ecs update-service --cluster {cluster} --service {T} --desired-count 1",
-     NULL},
+     "Scale it up",
+     "aws ecs update-service --cluster {cluster} --service {T} --desired-count <how many>", NULL},
     {"target.capacity", STAGE_PORT, "ECS finds no place for tasks of {T}: {event}",
      "Make room: free addresses in its subnets, interfaces, CPU or memory, or another capacity "
      "provider",
@@ -240,8 +239,8 @@ const struct cause causes[] = {
     {"target.health-grace", STAGE_PORT,
      "{to} fails within its health-check grace period: ECS does not count its health yet",
      "Wait for its end; if the app starts faster than that, shorten it",
-     "aws ecs update-service --cluster {cluster} --service {T} --health-check-grace-period-seconds "
-     "30",
+     "aws ecs describe-services --cluster {cluster} --services {T} --query "
+     "'services[].healthCheckGracePeriodSeconds'",
      NULL},
     {"target.zone-imbalance", STAGE_PORT,
      "all tasks of {T} are in {one-zone}, though its subnets are in others too",

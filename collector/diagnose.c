@@ -461,9 +461,9 @@ static void add_count(struct making *making)
 /* Strongest first: what was seen, what the rule rests on, what else speaks for it. */
 static void list_evidence(struct making *making)
 {
-    static const enum fact also[] = {FACT_HALF_OPEN, FACT_ARRIVED,     FACT_LISTENS,
-                                     FACT_OWN_OK,    FACT_OWN_ALIKE,   FACT_UNHEALTHY,
-                                     FACT_REACHED,   FACT_SIBLINGS_OK, FACT_SOURCE_WORKS};
+    static const enum fact also[] = {
+        FACT_LET_IN,    FACT_HALF_OPEN, FACT_ARRIVED, FACT_LISTENS,     FACT_OWN_OK,
+        FACT_OWN_ALIKE, FACT_UNHEALTHY, FACT_REACHED, FACT_SIBLINGS_OK, FACT_SOURCE_WORKS};
     const struct rule *rule = making->winner->rule;
     const struct facts *facts = &making->phrase.symptom->facts;
 
@@ -687,13 +687,14 @@ static void list_flows(struct making *making)
     }
 }
 
-/* The cause's command, for each name and address that it has to do with. */
+/* The cause's command; of what is registered wrongly for each name and address. (What stops a task
+ * is said of one: who pastes it is not to stop them all.) */
 static void list_commands(struct making *making, const struct cause *cause)
 {
     struct phrase phrase = making->phrase;
 
     diagnosis_add_command(making->solver->diagnoses, making->diagnosis, &phrase, cause->command);
-    for (size_t i = 0; cause->command && i < making->count && i < FLOWS_MAX; i++) {
+    for (size_t i = 0; cause->stage == STAGE_RESOLVER && i < making->count && i < FLOWS_MAX; i++) {
         phrase.symptom = &making->solver->symptoms->items[making->covered[i]];
         if (strcmp(phrase.symptom->row->name, making->phrase.symptom->row->name) != 0 ||
             strcmp(phrase.symptom->row->address, making->phrase.symptom->row->address) != 0)

@@ -112,6 +112,7 @@ const struct fact_info fact_infos[FACT_COUNT] = {
     FACT(ROUTED, CLOUD, "{routes}", "{routes}"),
     FACT(OPEN, CLOUD, "by their rules, groups, ACLs and routes let {s} through to {at} and back",
          "{closed}"),
+    FACT(LET_IN, CLOUD, "{group-in}", NULL),
     FACT(WANTED, CLOUD, "the ECS service {T} wants tasks: {counts} run",
          "the desired count of the ECS service {T} is 0"),
     FACT(CANNOT_PLACE, CLOUD, "an event of {T}: {event}", NULL),

@@ -105,6 +105,7 @@ enum fact {
     FACT_BACK_PARTLY, /* an ACL closes some of the ephemeral ports */
     FACT_ROUTED,      /* there are routes, both ways */
     FACT_OPEN,        /* all of it is open */
+    FACT_LET_IN,      /* of a leak: a rule lets it in */
 
     /* what ECS, Cloud Map, Route 53 and the load balancer say */
     FACT_WANTED,            /* the target's desired count is not 0 */

@@ -248,6 +248,27 @@ static void put_target_group_arn(const struct phrase *phrase, struct buf *out)
     put_or(out, group ? group->arn : NULL, "target group", target_name(phrase));
 }
 
+/* The rule that lets it in goes only where it is for the source's group: another lets in others
+ * too. */
+static void put_leak(const struct phrase *phrase, struct buf *out)
+{
+    const struct symptom_path *at = phrase->symptom->path;
+    const struct path_step *step = at ? &at->path.steps[PATH_GROUP_IN] : NULL;
+
+    if (step && step->rule &&
+        record_has_text(&path_interface(at->flow.source)->groups, step->rule->peer)) {
+        buf_printf(
+            out, "aws ec2 revoke-security-group-ingress --group-id %s --security-group-rule-ids %s",
+            step->of, step->rule->id);
+        return;
+    }
+    buf_puts(out, "aws ec2 describe-security-group-rules --filters Name=group-id,Values=");
+    if (step && *step->of)
+        buf_puts(out, step->of);
+    else
+        put_target_group(phrase, out);
+}
+
 /* ---- words ---- */
 
 static void put_resolver_rule(const struct phrase *phrase, struct buf *out)
@@ -391,6 +412,7 @@ static const struct {
     {"registration", put_registration},
     {"target-group", put_target_group_arn},
     {"targets", put_targets},
+    {"leak", put_leak},
     {"event", put_event},
     {"deployment", put_deployment},
     {"counts", put_counts},

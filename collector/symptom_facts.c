@@ -573,6 +573,8 @@ void symptoms_find_facts(struct symptoms *symptoms)
                                             symptom->row->address);
         if (symptom->what == FACT_LEAK) {
             fact_set(&symptom->facts, FACT_LEAK, true);
+            if (symptoms->input->estate)
+                symptoms_find_path_facts(symptoms, symptom);
             continue;
         }
         find_source_facts(symptom);

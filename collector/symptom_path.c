@@ -68,12 +68,16 @@ void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom
     struct symptom_path *at;
     struct path path;
 
-    if (!from || symptom->layer != LAYER_CONNECT ||
+    if (!from || (symptom->layer != LAYER_CONNECT && symptom->what != FACT_LEAK) ||
         !path_flow_tcp(symptoms->input->map, from, to, symptom->row->port, &flow))
         return;
     path_walk(symptoms->input->map, &flow, &path);
     symptom->path = at = arena_alloc(&symptoms->arena, 1, sizeof(*at));
     *at = (struct symptom_path){flow, path};
+    if (symptom->what == FACT_LEAK) {
+        fact_set(facts, FACT_LET_IN, path.steps[PATH_GROUP_IN].verdict == PATH_ALLOWED);
+        return;
+    }
     forward = worse(&path, PATH_ACL_OUT, PATH_ACL_IN);
     back = worse(&path, PATH_BACK_ACL_OUT, PATH_BACK_ACL_IN);
     set_step(facts, FACT_GROUP_OUT, path.steps[PATH_GROUP_OUT].verdict);

@@ -55,6 +55,31 @@ static void put_time(struct buf *out, const char *key, int64_t wall_ms)
         buf_puts(out, "null");
 }
 
+void view_put_moment(struct buf *out, const char *key, int64_t run, int64_t wall_ms)
+{
+    char time[CLOCK_RFC3339_MAX];
+
+    view_put_key(out, key);
+    if (!run) {
+        buf_puts(out, "null");
+        return;
+    }
+    clock_rfc3339(wall_ms, time);
+    buf_printf(out, "{\"run\":\"%lld\",\"time\":\"%s\"}", (long long)run, time);
+}
+
+void view_put_event(struct buf *out, int64_t wall_ms, const char *by, const char *event)
+{
+    char time[CLOCK_RFC3339_MAX];
+
+    if (!wall_ms)
+        return;
+    clock_rfc3339(wall_ms, time);
+    view_put_text(out, "at", time);
+    view_put_text(out, "by", by);
+    view_put_text(out, "event", event);
+}
+
 void view_put_list(struct buf *out, const char *key, const char *const *list, size_t count)
 {
     view_put_key(out, key);

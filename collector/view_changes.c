@@ -7,7 +7,6 @@
 #include "collector/view_internal.h"
 #include "collector/words.h"
 
-#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/text.h"
@@ -354,18 +353,6 @@ static void put_cloud_differences(const struct runs *runs, const struct store_ru
     estate_free(now);
 }
 
-static void put_time(struct buf *out, const char *key, int64_t run, int64_t wall_ms)
-{
-    char text[CLOCK_RFC3339_MAX];
-
-    clock_rfc3339(wall_ms, text);
-    view_put_key(out, key);
-    if (run)
-        buf_printf(out, "{\"run\":\"%lld\",\"time\":\"%s\"}", (long long)run, text);
-    else
-        buf_puts(out, "null");
-}
-
 void view_changes(const struct runs *runs, const struct store_run *record,
                   const struct fleet *fleet, const struct pair_name *name, struct buf *out)
 {
@@ -387,8 +374,8 @@ void view_changes(const struct runs *runs, const struct store_run *record,
     if (former)
         put_cloud_differences(runs, record, &baseline, name, out);
     buf_putc(out, ']');
-    put_time(out, "last_good", baseline.good, baseline.good_ms);
-    put_time(out, "since", baseline.since, baseline.since_ms);
+    view_put_moment(out, "last_good", baseline.good, baseline.good_ms);
+    view_put_moment(out, "since", baseline.since, baseline.since_ms);
     buf_putc(out, '}');
     baseline_search_free(search);
 }

@@ -2,8 +2,6 @@
 #include "collector/view.h"
 #include "collector/view_internal.h"
 
-#include "common/clock.h"
-
 #include <string.h>
 
 static void put_evidence(const struct diagnosis *diagnosis, struct buf *out)
@@ -32,25 +30,10 @@ static void put_commands(const struct diagnosis *diagnosis, struct buf *out)
     buf_put_json_list(out, diagnosis->commands, diagnosis->command_count);
 }
 
-static void put_run(struct buf *out, const char *key, int64_t run, int64_t wall_ms)
-{
-    char time[CLOCK_RFC3339_MAX];
-
-    view_put_key(out, key);
-    if (!run) {
-        buf_puts(out, "null");
-        return;
-    }
-    clock_rfc3339(wall_ms, time);
-    buf_printf(out, "{\"run\":\"%lld\",\"time\":\"%s\"}", (long long)run, time);
-}
-
 static void put_changes(const struct diagnosis *diagnosis, struct buf *out)
 {
-    char time[CLOCK_RFC3339_MAX];
-
-    put_run(out, "last_good", diagnosis->good, diagnosis->good_ms);
-    put_run(out, "since", diagnosis->since, diagnosis->since_ms);
+    view_put_moment(out, "last_good", diagnosis->good, diagnosis->good_ms);
+    view_put_moment(out, "since", diagnosis->since, diagnosis->since_ms);
     buf_puts(out, ",\"changes\":[");
     for (size_t i = 0; i < diagnosis->change_count; i++) {
         const struct diagnosis_change *change = &diagnosis->changes[i];
@@ -59,12 +42,7 @@ static void put_changes(const struct diagnosis *diagnosis, struct buf *out)
         view_put_text(out, "kind", change->kind);
         view_put_text(out, "then", change->then);
         view_put_text(out, "now", change->now);
-        if (change->at_ms) {
-            clock_rfc3339(change->at_ms, time);
-            view_put_text(out, "at", time);
-            view_put_text(out, "by", change->by);
-            view_put_text(out, "event", change->event);
-        }
+        view_put_event(out, change->at_ms, change->by, change->event);
         buf_putc(out, '}');
     }
     buf_putc(out, ']');

@@ -6,7 +6,6 @@
 #include "collector/estate_store.h"
 #include "collector/view_internal.h"
 
-#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 
@@ -16,8 +15,6 @@
 
 void view_put_change(const struct change *change, struct buf *out)
 {
-    char time[CLOCK_RFC3339_MAX];
-
     buf_puts(out, "{\"what\":");
     buf_put_json(out, change->what);
     view_put_text(out, "kind", change_kind_name(change->kind));
@@ -25,12 +22,7 @@ void view_put_change(const struct change *change, struct buf *out)
     view_put_text(out, "id", *change->item ? change->item : change->of);
     view_put_text(out, "then", change->then);
     view_put_text(out, "now", change->now);
-    if (change->at_ms) {
-        clock_rfc3339(change->at_ms, time);
-        view_put_text(out, "at", time);
-        view_put_text(out, "by", change->by);
-        view_put_text(out, "event", change->event);
-    }
+    view_put_event(out, change->at_ms, change->by, change->event);
     buf_putc(out, '}');
 }
 

@@ -111,12 +111,7 @@ static void put_rule(const struct estate *estate, const struct estate_rule *rule
 {
     put_ports(rule->protocol, rule->from, rule->to, out);
     buf_puts(out, rule->is_egress ? " to " : " from ");
-    if (*rule->peer)
-        path_words_put_group(estate, rule->peer, out);
-    else
-        buf_puts(out, *rule->prefix_list ? rule->prefix_list
-                      : *rule->block     ? rule->block
-                                         : rule->block6);
+    path_words_put_rule_end(estate, rule, out);
 }
 
 static void put_entry(const struct estate_acl_entry *entry, struct buf *out)
@@ -129,16 +124,7 @@ static void put_entry(const struct estate_acl_entry *entry, struct buf *out)
 
 static void put_route(const struct estate_route *route, struct buf *out)
 {
-    const char *const targets[] = {route->gateway,     route->nat,     route->instance,
-                                   route->interface,   route->peering, route->transit,
-                                   route->egress_only, route->local};
-
-    buf_puts(out, "to ");
-    for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
-        if (*targets[i]) {
-            buf_puts(out, targets[i]);
-            break;
-        }
+    buf_printf(out, "to %s", path_words_route_target(route));
     if (strcmp(route->state, "active") != 0)
         buf_printf(out, " (%s)", route->state);
 }

@@ -11,6 +11,7 @@
 #define EVENTS_PAGE    50 /* the newest of a resource */
 #define DETAIL_MAX     4096
 #define LINE_MAX_BYTES 400 /* of a log's line; more is cut off */
+#define NAME_MAX_BYTES 256
 #define FORMAT_DEFAULT                                                                      \
     "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} " \
     "${protocol} ${packets} ${bytes} ${start} ${end} ${action} ${log-status}"
@@ -49,6 +50,24 @@ void inquiry_request_deinit(struct inquiry_request *request)
 bool inquiry_request_has_any(const struct inquiry_request *request)
 {
     return request->resources.count || request->interfaces.count || request->tasks.count;
+}
+
+/* At most so many bytes of it, whole characters; what moves a terminal's cursor is a space. */
+static const char *clean(struct arena *arena, const char *text, size_t most)
+{
+    char *out = arena_alloc(arena, most + 1, 1);
+    size_t length = 0;
+
+    while (*text) {
+        size_t size = text_utf8_length(text);
+        bool is_plain = size && (unsigned char)*text >= ' ' && *text != 0x7f;
+        if (length + (size ? size : 1) > most)
+            break;
+        memcpy(out + length, is_plain ? text : " ", is_plain ? size : 1);
+        length += is_plain ? size : 1;
+        text += size ? size : 1;
+    }
+    return out;
 }
 
 /* ---- asking ---- */
@@ -120,9 +139,8 @@ static void read_detail(struct inquiry *inquiry, struct estate_trail_event *even
     const cJSON *parameters = cJSON_GetObjectItemCaseSensitive(document, "requestParameters");
     char *text = parameters ? cJSON_PrintUnformatted(parameters) : NULL;
 
-    if (!*event->by)
-        event->by = arena_strdup(arena, json_string(user, "arn", ""));
-    event->detail = text ? arena_printf(arena, "%.*s", DETAIL_MAX, text) : "";
+    event->by = clean(arena, *event->by ? event->by : json_string(user, "arn", ""), NAME_MAX_BYTES);
+    event->detail = text ? clean(arena, text, DETAIL_MAX) : "";
     cJSON_free(text);
 }
 
@@ -262,7 +280,7 @@ static void on_lines(struct inquiry *inquiry, struct question *question, const s
             .task = arena_strdup(arena, question->task->task),
             .container = arena_strdup(arena, question->task->container),
             .group = arena_strdup(arena, question->task->group),
-            .text = arena_printf(arena, "%.*s", LINE_MAX_BYTES, tree_text(item, "message", "")),
+            .text = clean(arena, tree_text(item, "message", ""), LINE_MAX_BYTES),
             .at_ms = tree_int(item, "timestamp", 0),
         };
     }

@@ -48,8 +48,8 @@ static void put_ports(const struct path_flow *flow, bool is_back, struct buf *ou
         buf_printf(out, "%d-%d", flow->back_from, flow->back_to);
 }
 
-static void put_rule_end(const struct estate *estate, const struct estate_rule *rule,
-                         struct buf *out)
+void path_words_put_rule_end(const struct estate *estate, const struct estate_rule *rule,
+                             struct buf *out)
 {
     if (*rule->peer)
         path_words_put_group(estate, rule->peer, out);
@@ -74,7 +74,7 @@ static void put_group_step(const struct estate *estate, const struct path_flow *
         else
             put_ports(flow, false, out);
         buf_puts(out, is_egress ? " to " : " from ");
-        put_rule_end(estate, step->rule, out);
+        path_words_put_rule_end(estate, step->rule, out);
         return;
     }
     for (size_t i = 0; i < groups; i++) {
@@ -130,7 +130,7 @@ static void put_acl_step(const struct path_flow *flow, const struct path_step *s
     put_address(is_to_target ? &flow->to : &flow->from, out);
 }
 
-static const char *target_of(const struct estate_route *route)
+const char *path_words_route_target(const struct estate_route *route)
 {
     const char *const all[] = {route->gateway, route->nat,     route->instance,    route->interface,
                                route->peering, route->transit, route->egress_only, route->local};
@@ -159,7 +159,8 @@ static void put_route_step(const struct path_flow *flow, const struct path_step 
                *route->block    ? route->block
                : *route->block6 ? route->block6
                                 : route->prefix_list,
-               strcmp(route->gateway, "local") == 0 ? "the VPC itself" : target_of(route));
+               strcmp(route->gateway, "local") == 0 ? "the VPC itself"
+                                                    : path_words_route_target(route));
     if (strcmp(route->state, "blackhole") == 0)
         buf_puts(out, ", which is gone (black hole)");
     else if (step->doubt == PATH_TRANSIT)

@@ -13,6 +13,11 @@ void path_words_put(const struct estate *estate, const struct path_flow *flow,
 /* Those of the steps that have the verdict, with "; " between them. */
 void path_words_put_all(const struct estate *estate, const struct path_flow *flow,
                         const struct path *path, enum path_verdict verdict, struct buf *out);
+/* The other side of a rule: a group, a block, a prefix list. */
+void path_words_put_rule_end(const struct estate *estate, const struct estate_rule *rule,
+                             struct buf *out);
+/* Where a route leads: the id of a gateway, an interface, ...; "?". */
+const char *path_words_route_target(const struct estate_route *route);
 /* "sg-1 (payments)". */
 void path_words_put_group(const struct estate *estate, const char *id, struct buf *out);
 
