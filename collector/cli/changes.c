@@ -37,6 +37,21 @@ int changes_print(const struct cJSON *list, const char *indent)
     return cJSON_GetArraySize(list);
 }
 
+void changes_print_note(const struct cJSON *list, const char *indent)
+{
+    const cJSON *change;
+
+    cJSON_ArrayForEach(change, list)
+    {
+        if (*json_string(change, "at", ""))
+            continue;
+        printf("%s(CloudTrail is asked who made a change when a run fails for it, and may be 15 "
+               "minutes late.)\n",
+               indent);
+        return;
+    }
+}
+
 int changes_print_markdown(const struct cJSON *list)
 {
     const cJSON *change;

@@ -53,6 +53,7 @@ static void print_diff(const cJSON *document)
         changes_print(changes, "  ");
         if (json_bool(document, "more", false))
             puts("  and more");
+        changes_print_note(changes, "  ");
     } else {
         puts("\nWhat AWS says is not known of both runs: see 'clusters' in canreach-fleet(5).");
     }

@@ -351,6 +351,7 @@ static void print_changes(const cJSON *changes)
         table_print(&table);
     table_deinit(&table);
     changes_print(list_of(changes, "cloud"), "  ");
+    changes_print_note(list_of(changes, "cloud"), "  ");
 }
 
 static void print_cause(const cJSON *document, const cJSON *diagnosis)
