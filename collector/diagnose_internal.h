@@ -1,4 +1,4 @@
-/* diagnose_internal: what diagnose.c, findings.c and own_faults.c share. */
+/* diagnose_internal: what diagnose.c, diagnosis.c, findings.c and own_faults.c share. */
 #ifndef COLLECTOR_DIAGNOSE_INTERNAL_H
 #define COLLECTOR_DIAGNOSE_INTERNAL_H
 

@@ -93,10 +93,6 @@ bool path_flow_tcp(const struct path_map *map, const char *from, const char *to,
 
 void path_walk(const struct path_map *map, const struct path_flow *flow, struct path *ret_path);
 
-/* The ACL and the route table of an interface's subnet; NULL: not known. */
-const struct estate_acl *path_acl(const struct path_end *end);
-const struct estate_route_table *path_table(const struct path_end *end);
-
 bool path_is_back(enum path_kind kind);
 const char *path_kind_name(enum path_kind kind);          /* "group-out", ... */
 const char *path_verdict_name(enum path_verdict verdict); /* "allowed", ... */
