@@ -173,14 +173,10 @@ static void want_estate(struct collector *collector, struct run *run)
 static void want_past(struct collector *collector, struct run *run)
 {
     struct inquiry_request request = {0};
-    uint64_t now_us = clock_mono_us();
-
-    if (!collector->cloud || run->cloud_us || now_us >= run->patience_us ||
-        !run_inquiry(&collector->runs, run, &request))
+    if (!collector->cloud || run->cloud_us || !run_inquiry(&collector->runs, run, &request))
         return;
-    if (cloud_inquire(collector->cloud, run->record.id, &request,
-                      (int64_t)(run->patience_us - now_us) / 1000))
-        run->cloud_us = run->patience_us;
+    if (cloud_inquire(collector->cloud, run->record.id, &request, collector->cloud_ms))
+        run->cloud_us = clock_mono_us() + (uint64_t)(collector->cloud_ms + CLOUD_SLACK_MS) * 1000;
     inquiry_request_deinit(&request);
 }
 

@@ -62,7 +62,8 @@ struct diagnose_input {
     const struct ownership *ownership;
     const struct owner_agent *agents; /* as the ownership was built from */
     size_t agent_count;
-    /* The cloud's view; both NULL: not there. */
+    /* The cloud's view; both NULL: not there. Without a map it is only of use where nothing failed.
+     */
     const struct estate *estate;
     const struct path_map *map; /* of `estate` */
 };

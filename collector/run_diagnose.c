@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#define FINDING_PARTS                                                                         \
+    (ESTATE_ONLY(ESTATE_SERVICES) | ESTATE_ONLY(ESTATE_TASKS) | ESTATE_ONLY(ESTATE_SUBNETS) | \
+     ESTATE_ONLY(ESTATE_TARGET_GROUPS) | ESTATE_ONLY(ESTATE_MISSING))
+
 /* The witnesses' messages, which the diagnosis points into. */
 struct testimony {
     struct arena arena; /* of the names */
@@ -104,8 +108,11 @@ struct diagnoses *run_diagnose(const struct runs *runs, const struct run *run,
     struct run_ownership *ownership = run_ownership_new(runs, run);
     struct diagnose_source *sources = list_sources(runs, run);
     struct tries_set set = gather(run);
-    struct estate *estate = estate_store_get(runs->store, run->record.id, ESTATE_ALL);
-    struct path_map *map = estate ? path_map_new(estate) : NULL;
+    /* Where all is well, only what findings are made of. */
+    bool is_red = run->item_count || matrix->verdict != VERDICT_PASS;
+    struct estate *estate =
+        estate_store_get(runs->store, run->record.id, is_red ? ESTATE_ALL : FINDING_PARTS);
+    struct path_map *map = estate && is_red ? path_map_new(estate) : NULL;
     struct testimony testimony;
     struct diagnose_input input = {
         .fleet = run->fleet,

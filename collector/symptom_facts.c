@@ -573,7 +573,7 @@ void symptoms_find_facts(struct symptoms *symptoms)
                                             symptom->row->address);
         if (symptom->what == FACT_LEAK) {
             fact_set(&symptom->facts, FACT_LEAK, true);
-            if (symptoms->input->estate)
+            if (symptoms->input->map)
                 symptoms_find_path_facts(symptoms, symptom);
             continue;
         }
@@ -583,7 +583,7 @@ void symptoms_find_facts(struct symptoms *symptoms)
         find_target_facts(symptoms, symptom);
         find_fleet_facts(symptoms, symptom);
         find_pattern_facts(symptoms, symptom);
-        if (symptoms->input->estate) {
+        if (symptoms->input->map) {
             symptoms_find_path_facts(symptoms, symptom);
             symptoms_find_cloud_facts(symptoms, symptom);
         }

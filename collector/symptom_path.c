@@ -32,7 +32,7 @@ void symptoms_find_sources(struct symptoms *symptoms)
 {
     const struct diagnose_input *input = symptoms->input;
 
-    if (!input->estate)
+    if (!input->map)
         return;
     symptoms->agent_of = mem_array(input->source_count, sizeof(struct owner_agent *));
     for (size_t i = 0; i < input->source_count; i++)
