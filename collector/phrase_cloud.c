@@ -160,10 +160,13 @@ static void put_vpc(const struct phrase *phrase, struct buf *out)
 
 static void put_target_task(const struct phrase *phrase, struct buf *out)
 {
+    const struct estate_service *service = target_of(phrase);
     const struct estate_task *task =
-        estate_of(phrase) ? lookup_task(estate_of(phrase), phrase->symptom->row->address) : NULL;
+        service ? lookup_task(estate_of(phrase), phrase->symptom->row->address) : NULL;
 
-    put_or(out, task ? estate_short_name(task->arn) : NULL, "task", target_name(phrase));
+    /* Another VPC's may have the address, too: what is pasted stops the right one, or none. */
+    put_or(out, task && lookup_is_task_of(task, service) ? estate_short_name(task->arn) : NULL,
+           "task", target_name(phrase));
 }
 
 static const struct estate_registry *registry_of(const struct phrase *phrase)

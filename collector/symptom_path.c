@@ -15,6 +15,7 @@ static const char *address_of(const struct owner_agent *agent, bool is_v6)
     return NULL;
 }
 
+/* NULL: it is not known, or its addresses mean nothing in the VPC (bridge mode). */
 static const struct owner_agent *agent_of(const struct symptoms *symptoms, uint32_t source)
 {
     const struct diagnose_input *input = symptoms->input;
@@ -24,7 +25,7 @@ static const struct owner_agent *agent_of(const struct symptoms *symptoms, uint3
     for (size_t i = 0; i < input->agent_count; i++)
         if (strcmp(input->agents[i].task, wanted->task) == 0 &&
             strcmp(input->agents[i].service, service) == 0)
-            return &input->agents[i];
+            return ownership_can_witness(input->agents[i].mode) ? &input->agents[i] : NULL;
     return NULL;
 }
 

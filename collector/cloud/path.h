@@ -81,12 +81,13 @@ struct path_flow {
 struct path_map *path_map_new(const struct estate *estate);
 struct path_map *path_map_free(struct path_map *map); /* accepts NULL */
 
-/* The interface with that address, where several have it the one in `near`'s VPC; NULL: none. */
+/* The interface with that address; where several have it, in VPCs that overlap, the one in `near`'s
+ * VPC. NULL: none, or nobody knows which. */
 const struct path_end *path_find(const struct path_map *map, const char *address,
                                  const struct path_end *near);
 const struct estate_interface *path_interface(const struct path_end *end);
 
-/* TCP from one address to a port of the other, from any ephemeral port of Linux. False: no
+/* TCP from one address to a port of the other, from any ephemeral port of Linux. False: no one
  * interface has the source's address, or one is no address. */
 bool path_flow_tcp(const struct path_map *map, const char *from, const char *to, int port,
                    struct path_flow *ret_flow);

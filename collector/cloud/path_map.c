@@ -393,7 +393,7 @@ const struct path_end *path_find(const struct path_map *map, const char *address
     for (const struct address *at = first; at && near; at = at->next)
         if (strcmp(at->end->record->vpc, near->record->vpc) == 0)
             return at->end;
-    return first ? first->end : NULL;
+    return first && !first->next ? first->end : NULL; /* of several, which? */
 }
 
 const struct estate_interface *path_interface(const struct path_end *end)

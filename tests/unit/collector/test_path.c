@@ -286,6 +286,27 @@ static void test_what_is_not_known(void **state)
     assert_string_equal(ask(&plan, WEB, WEB, 5432), "allowed"); /* within the task */
 }
 
+/* VPCs may overlap: an address that two interfaces have is nobody's, but seen from its own VPC. */
+static void test_twice(void **state)
+{
+    struct plan plan = {0};
+    struct estate *estate = make(&plan);
+    struct estate_interface *interfaces = estate->parts[ESTATE_INTERFACES].items;
+    struct path_map *map;
+    struct path_flow flow;
+
+    (void)state;
+    record_add_text(&estate->arena, &interfaces[3].addresses, DB); /* the far one's, too */
+    map = path_map_new(estate);
+    assert_true(path_flow_tcp(map, WEB, DB, 5432, &flow));
+    assert_string_equal(path_interface(flow.target)->id, "eni-db");
+    assert_true(path_flow_tcp(map, FAR, DB, 5432, &flow));
+    assert_string_equal(path_interface(flow.target)->id, "eni-far");
+    assert_false(path_flow_tcp(map, DB, WEB, 5432, &flow));
+    path_map_free(map);
+    estate_free(estate);
+}
+
 static void test_icmp_and_ipv6(void **state)
 {
     struct plan plan = {.db_rules = "{\"id\":\"x\",\"protocol\":\"icmpv6\",\"from\":128,\"to\":-1,"
@@ -324,7 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups),        cmocka_unit_test(test_acls),
         cmocka_unit_test(test_routes),        cmocka_unit_test(test_what_is_not_known),
-        cmocka_unit_test(test_icmp_and_ipv6),
+        cmocka_unit_test(test_icmp_and_ipv6), cmocka_unit_test(test_twice),
     };
 
     return RUN_TESTS(tests);
