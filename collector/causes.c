@@ -22,6 +22,12 @@ const struct cause causes[] = {
      "aws ecs update-service --cluster {cluster} --service {T} --service-registries "
      "registryArn={registry-arn} --force-new-deployment",
      NULL},
+    {"dns.registration-failed", STAGE_RESOLVER,
+     "{name} does not exist: ECS cannot register tasks of {T}: {register-event}",
+     "Give ECS what it lacks: its service-linked role (AWSServiceRoleForECS) registers, and needs "
+     "the registry to be there and its permissions not to be denied",
+     "aws ecs describe-services --cluster {cluster} --services {T} --query 'services[].events[:5]'",
+     NULL},
     {"dns.registration-wrong", STAGE_RESOLVER, "{name} does not exist: {registration}",
      "Let registration, task definition and record type fit: a container and port that the task "
      "definition has; A records need network mode awsvpc, bridge and host take SRV only",

@@ -127,6 +127,8 @@ const struct fact_info fact_infos[FACT_COUNT] = {
          "the ECS service {T} has no service registry for {name}"),
     FACT(REGISTRATION_FITS, CLOUD, "the registration of {T} fits its task definition",
          "{registration}"),
+    FACT(REGISTERS, CLOUD, "no event of {T} says that it cannot be registered",
+         "an event of {T}: {register-event}"),
     FACT(REGISTRY_OK, CLOUD, "{registry} has healthy instances of {T}",
          "{registry} takes every instance of {T} for unhealthy"),
     FACT(VPC_DNS, CLOUD, "{vpc} has DNS", "enableDnsSupport of {vpc} is false"),

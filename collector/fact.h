@@ -117,6 +117,7 @@ enum fact {
     FACT_ZONE_OK,           /* ... in the zone of the address */
     FACT_REGISTERED,        /* the target's ECS service has a registration for the name */
     FACT_REGISTRATION_FITS, /* ... which fits its task definition */
+    FACT_REGISTERS,         /* no event says that ECS fails to register its tasks */
     FACT_REGISTRY_OK,       /* some instance in the registry is healthy */
     FACT_VPC_DNS,           /* the source's VPC has DNS */
     FACT_ZONE_ASSOCIATED,   /* the name's hosted zone is the source's VPC's */

@@ -305,6 +305,15 @@ static void put_event(const struct phrase *phrase, struct buf *out)
         buf_printf(out, "%.400s", event->text);
 }
 
+static void put_register_event(const struct phrase *phrase, struct buf *out)
+{
+    const struct estate_service *target = target_of(phrase);
+    const struct estate_event *event = target ? lookup_registration_event(target) : NULL;
+
+    if (event)
+        buf_printf(out, "%.400s", event->text);
+}
+
 static void put_deployment(const struct phrase *phrase, struct buf *out)
 {
     const struct estate_service *target = target_of(phrase);
@@ -417,6 +426,7 @@ static const struct {
     {"targets", put_targets},
     {"leak", put_leak},
     {"event", put_event},
+    {"register-event", put_register_event},
     {"deployment", put_deployment},
     {"counts", put_counts},
     {"grace", put_grace},

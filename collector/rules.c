@@ -172,6 +172,8 @@ const struct rule rules[] = {
      {IS(RULE_IN_WAY), NOT(KIN_HOSTS)}},
     {"dns.registration-missing", S(NAME), 1000, STEADY, SEEN1(NXDOMAIN),
      {ISNT(REGISTERED), ISNT(OTHERS_RESOLVE), NOT(KIN_HOSTS)}},
+    {"dns.registration-failed", S(NAME), 1150, STEADY, SEEN2(NXDOMAIN, NODATA),
+     {ISNT(REGISTERS), ISNT(OTHERS_RESOLVE)}},
     {"dns.registration-wrong", S(NAME), 1200, STEADY, SEEN2(NXDOMAIN, NODATA),
      {ISNT(REGISTRATION_FITS), ISNT(OTHERS_RESOLVE)}},
     {"dns.registry-unhealthy", S(NAME), 1100, STEADY, SEEN2(NXDOMAIN, NODATA), {ISNT(REGISTRY_OK), ISNT(OTHERS_RESOLVE)}},

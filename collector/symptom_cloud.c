@@ -106,6 +106,7 @@ static void find_registry_facts(const struct estate *estate, const struct estate
 
     if (!has_all(estate, calls) || !lookup_namespace(estate, name))
         return;
+    fact_set(facts, FACT_REGISTERS, !lookup_registration_event(service));
     fact_set(facts, FACT_REGISTERED, registration != NULL);
     if (!registry || !registration)
         return;

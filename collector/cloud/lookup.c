@@ -83,6 +83,22 @@ const char *lookup_vpc(const struct estate *estate, const struct estate_service 
     return subnet ? subnet->vpc : "";
 }
 
+/* The newest that holds any of the words; what was before a steady state is over. */
+static const struct estate_event *find_event(const struct estate_service *service,
+                                             const char *const *words)
+{
+    const struct estate_event *events = service->events.items;
+
+    for (size_t i = 0; i < service->events.count; i++) {
+        if (strstr(events[i].text, "steady state"))
+            return NULL;
+        for (const char *const *word = words; *word; word++)
+            if (strstr(events[i].text, *word))
+                return &events[i];
+    }
+    return NULL;
+}
+
 /* As ECS words it ("Service event messages"). */
 const struct estate_event *lookup_placement_event(const struct estate_service *service)
 {
@@ -92,17 +108,19 @@ const struct estate_event *lookup_placement_event(const struct estate_service *s
                                         "RESOURCE:",
                                         "insufficient",
                                         "ENI attachment limit",
-                                        "not have enough free addresses"};
-    const struct estate_event *events = service->events.items;
+                                        "not have enough free addresses",
+                                        NULL};
 
-    for (size_t i = 0; i < service->events.count; i++) {
-        if (strstr(events[i].text, "steady state"))
-            return NULL; /* what was before is over */
-        for (size_t w = 0; w < ARRAY_SIZE(words); w++)
-            if (strstr(events[i].text, words[w]))
-                return &events[i];
-    }
-    return NULL;
+    return find_event(service, words);
+}
+
+const struct estate_event *lookup_registration_event(const struct estate_service *service)
+{
+    static const char *const words[] = {"unable to register", "failed to register",
+                                        "failed registration", "failed to create service discovery",
+                                        NULL};
+
+    return find_event(service, words);
 }
 
 /* ---- names ---- */

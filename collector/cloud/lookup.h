@@ -17,8 +17,10 @@ const struct estate_interface *lookup_interface(const struct estate *estate, con
 /* The VPC and the first subnet that the service's tasks are in; "": not known. */
 const char *lookup_subnet(const struct estate_service *service);
 const char *lookup_vpc(const struct estate *estate, const struct estate_service *service);
-/* The newest event that says that no task could be placed, or NULL. */
+/* The newest event that says that no task could be placed; that one could not be registered (a
+ * permission, say). NULL: none, or it has come to a steady state since. */
 const struct estate_event *lookup_placement_event(const struct estate_service *service);
+const struct estate_event *lookup_registration_event(const struct estate_service *service);
 
 /* The registry that publishes a name ("api.shop.local"), or NULL. */
 const struct estate_registry *lookup_registry(const struct estate *estate, const char *name);
