@@ -84,7 +84,7 @@ static void find_balancer_facts(struct symptoms *symptoms, struct symptom *sympt
     const struct estate_interface *interface = spot_of(symptoms, symptom)->interface;
     const struct estate_target_group *group = lookup_target_group(estate, service);
 
-    if (!interface || !group || !lookup_is_balancer(interface))
+    if (!interface || !group || !lookup_is_balancer_of(interface, group))
         return;
     fact_set(&symptom->facts, FACT_BALANCER_OK, lookup_healthy_targets(group, "") > 0);
     if (strcmp(interface->type, "network_load_balancer") == 0)
@@ -106,6 +106,8 @@ static void find_registry_facts(const struct estate *estate, const struct estate
 
     if (!has_all(estate, calls) || !lookup_namespace(estate, name))
         return;
+    if (!registration && service->connect.count)
+        return; /* its names are Service Connect's */
     fact_set(facts, FACT_REGISTERS, !lookup_registration_event(service));
     fact_set(facts, FACT_REGISTERED, registration != NULL);
     if (!registry || !registration)

@@ -36,7 +36,9 @@ static const struct {
      "ruled out, since when, and what changed since the pair last worked. canreach-causes(7)\n"
      "explains each cause. Then each endpoint from both ends: what the tasks of SOURCE saw, and "
      "what\n"
-     "the target's own agent saw meanwhile; what each task resolved; and each attempt.\n\n"
+     "the target's own agent saw meanwhile; where AWS may be asked, the two views step by step: "
+     "what\n"
+     "its rules do, and what both ends saw; what each task resolved; and each attempt.\n\n"
      "  --run RUN                  of this run [last]\n"
      "  -o markdown                the cause as a Markdown page\n"},
     {"diff",

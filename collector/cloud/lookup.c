@@ -331,11 +331,24 @@ const struct estate_target_group *lookup_target_group(const struct estate *estat
     return NULL;
 }
 
-/* EC2's description of such an interface begins with ELB. */
-bool lookup_is_balancer(const struct estate_interface *interface)
+/* EC2 describes such an interface as "ELB app/NAME/ID", and the ARN ends with
+ * loadbalancer/app/NAME/ID.
+ */
+bool lookup_is_balancer_of(const struct estate_interface *interface,
+                           const struct estate_target_group *group)
 {
-    return strncmp(interface->description, "ELB ", 4) == 0 ||
-           strcmp(interface->type, "network_load_balancer") == 0;
+    const char *name = interface->description + 4;
+
+    if (strncmp(interface->description, "ELB ", 4) != 0 || !*name)
+        return false;
+    for (size_t i = 0; i < group->balancers.count; i++) {
+        const char *arn = record_text(&group->balancers, i);
+        size_t length = strlen(arn), tail = strlen(name);
+        if (length > tail && arn[length - tail - 1] == '/' &&
+            strcmp(arn + length - tail, name) == 0)
+            return true;
+    }
+    return false;
 }
 
 size_t lookup_healthy_targets(const struct estate_target_group *group, const char *zone)

@@ -48,8 +48,9 @@ const struct estate_resolver_rule *lookup_resolver_rule(const struct estate *est
 /* The service's first target group whose targets were read, or NULL. */
 const struct estate_target_group *lookup_target_group(const struct estate *estate,
                                                       const struct estate_service *service);
-/* The address is a load balancer's interface. */
-bool lookup_is_balancer(const struct estate_interface *interface);
+/* The interface is of a load balancer that forwards to the group. */
+bool lookup_is_balancer_of(const struct estate_interface *interface,
+                           const struct estate_target_group *group);
 size_t lookup_healthy_targets(const struct estate_target_group *group, const char *zone);
 
 /* `domain` is the name's own or one above it; a dot at the end counts for nothing. */
