@@ -1,8 +1,8 @@
 /* diagnose_world: a fleet of three services of two tasks each in which everything passes, but for
  * what a case's lines say; and its diagnosis. The cases stand as data in
  * tests/unit/collector/diagnose. */
-/* clang-format off
- *   # TITLE                                    begins a case
+/* clang-format off */
+/*   # TITLE                                    begins a case
  *   fail FROM TO PHASE OUTCOME [KEY=VALUE...]  FROM, TO: web, web.1, @a (a zone), *
  *   extra FROM SERVICE ADDRESS PHASE OUTCOME [KEY=VALUE...]   an endpoint that no task has
  *   unresolved FROM SERVICE OUTCOME [KEY=VALUE...]            name=, resolver=, srv=1, cut=1, tries=
@@ -16,7 +16,8 @@
  *   cloud                                      the cloud's view is there: diagnose/estate.json
  *   swap OLD NEW                               ... with this text in place of that ("" is nothing)
  *   missing CALL                               ... without what this call would have told
- * clang-format on */
+ */
+/* clang-format on */
 #ifndef TESTS_UNIT_COLLECTOR_DIAGNOSE_WORLD_H
 #define TESTS_UNIT_COLLECTOR_DIAGNOSE_WORLD_H
 
