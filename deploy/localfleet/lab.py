@@ -14,10 +14,9 @@ import time
 import traceback
 
 from . import faults, network, shell
-from .cloud import filters, trail
-from .cloud.changes import CHANGES
-from .cloud.estate import Estate, KEYS, REGION
+from .cloud import filters
 from .cloud.sigv4 import Refused
+from .cloud.view import View
 from .dns import Registry
 from .model import AGENTS_PORT, CLOUD, LocalError, VPC, build
 from .servers import Servers
@@ -68,14 +67,13 @@ class Lab:
     def __init__(self, state, settings):
         self.state, self.settings = state, settings
         self.fleet = build(settings["fleet"], settings["tasks"], bool(settings["cloud"]))
-        self.started = time.time()
         self.processes = Processes(state)
         self.registry = Registry(self.fleet, state)
         self.servers = Servers(self.fleet, state, settings["servers"])
         self.store_folder = os.path.join(state, "store")
         self.rules, self.early_rules, self.planted, self.fault_count = [], [], {}, 0
         self.revisions = {}  # task -> of what it runs, other than the first
-        self.document, self.calls, self.trail = None, [], []  # of the cloud: what it says, what was changed by calls, by whom
+        self.cloud = View(self.fleet, self.registry, state) if settings["cloud"] else None
 
     # ---- start ----
 
@@ -84,8 +82,7 @@ class Lab:
         self.make_folders()
         network.set_up_router(self.fleet)
         self.registry.prepare()
-        self.write_estate()
-        self.apply_filters()
+        self.show_cloud()
         for host, command, privileged in self.registry.commands():
             self.processes.start(host, shell.in_host(self.state, host, command, privileged))
         self.start_cloud()
@@ -118,85 +115,33 @@ class Lab:
 
     def start_cloud(self):
         """The stand-in for AWS's APIs, where the fleet is to have one."""
-        if not self.settings["cloud"]:
+        if not self.cloud:
             return
         self.processes.start(CLOUD, shell.in_host(self.state, CLOUD, [
             "env", f"PYTHONPATH={os.path.dirname(HERE)}", shell.SYSTEM_PYTHON, "-B", "-m", "localfleet.cloud.server",
-            "--estate", self.estate_path, "--control", os.path.join(self.state, "control.sock"), "--listen", f"{self.fleet.infra[CLOUD].address}:80"], privileged=True))
+            "--estate", self.cloud.path, "--control", os.path.join(self.state, "control.sock"),
+            "--listen", f"{self.cloud.address}:80"], privileged=True))
 
-    @property
-    def estate_path(self):
-        return os.path.join(self.state, "estate.json")
-
-    def write_estate(self, by=trail.PLANTER):
-        """What the cloud says, as the records, the planted faults and the calls have it now; its rules filter."""
-        if not self.settings["cloud"]:
-            return
-        estate = Estate(self.fleet, self.started)
-        for fault in self.planted.values():
-            fault.cloud(estate)
-        document = estate.document(self.registry.rows())
-        for service, operation, parameters in self.calls:
-            try:
-                CHANGES[service, operation](document, parameters)
-            except Refused:  # what it spoke of has been healed, or removed
-                pass
-        for operation, source, resource, parameters in trail.differences(self.document or document, document):
-            self.note(operation, source, by, resource, parameters)
-        document["trail"] = self.trail
-        self.add_what_else(document)
-        with open(self.estate_path + ".new", "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        os.rename(self.estate_path + ".new", self.estate_path)
-        self.document = document
-
-    def add_what_else(self, document):
-        """What the file cloud.json in the state folder has beside it: flow logs, logs."""
-        path = os.path.join(self.state, "cloud.json")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                more = json.load(file)
-            document["logs"].update(more.get("logs", {}))
-            document["ec2"].update(more.get("ec2", {}))
-            document["denied"] += more.get("denied", [])
-
-    def note(self, operation, source, user, resource, parameters):
-        self.trail.append(trail.event(len(self.trail) + 1, operation, source, user, int(time.time()), resource, parameters))
+    def show_cloud(self, *who):
+        """What its rules say is what filters."""
+        if self.cloud:
+            self.cloud.write(self.planted.values(), *who)
+        self.apply_filters()
 
     def call(self, service, operation, text, user):
-        """A call that changes something: first tried, then part of the estate."""
-        parameters = json.loads(text)
+        """Of the stand-in: its answer, or the error that it is to give."""
         try:
-            answer = CHANGES[service, operation](json.loads(json.dumps(self.document)), parameters)
+            answer = self.cloud.call(service, operation, json.loads(text))
         except Refused as refused:
             return json.dumps({"code": refused.code, "text": refused.text})
-        if operation == "DeregisterInstance":
-            self.deregister(parameters)
-        elif (service, operation) in CHANGES:
-            self.calls.append((service, operation, parameters))
-        self.write_estate(by=user)
-        self.apply_filters()
+        self.show_cloud(user)
         return json.dumps({"answer": answer})
-
-    def deregister(self, parameters):
-        """The records of a registry's instance."""
-        estate, rows = Estate(self.fleet), self.registry.rows()
-        gone = [row for service in self.fleet.services.values() for name in service.names
-                if estate.registry_id(name) == parameters["ServiceId"]
-                for row in estate.rows_of(name, parameters["InstanceId"], rows)]
-        self.registry.change([], gone)
-        self.registry.flush(gone)
-
-    def cloud_settings(self):
-        """The environment that AWS's tools, and the collector, find the stand-in by."""
-        access, key = next(iter(KEYS.items()))
-        return [f"AWS_ENDPOINT_URL=http://{self.fleet.infra[CLOUD].address}", f"AWS_REGION={REGION}",
-                f"AWS_ACCESS_KEY_ID={access}", f"AWS_SECRET_ACCESS_KEY={key['secret']}"] if self.settings["cloud"] else []
 
     def start_collector(self):
         address = self.fleet.infra["collector"].address
         self.processes.start("collector", shell.in_host(self.state, "collector", [
-            *(["env", *self.cloud_settings()] if self.settings["cloud"] else []), self.program("canreach-collector"), "--fleet", os.path.join(self.state, "fleet"),
+            *(["env", *self.cloud.settings()] if self.cloud else []), self.program("canreach-collector"),
+            "--fleet", os.path.join(self.state, "fleet"),
             "--store", os.path.join(self.store_folder, "canreach.db"),
             "--listen-agents", f"tcp://{address}:{AGENTS_PORT}",
             "--listen-http", f"unix:{self.state}/api/collector.sock",
@@ -220,7 +165,8 @@ class Lab:
             self.program("canreach-agent"),
             "--collector", f"tcp://{self.fleet.infra['collector'].address}:{AGENTS_PORT}",
             "--service", task.service, "--task", task.name, "--zone", task.zone, "--cluster", "local",
-            "--network-mode", "awsvpc", *(() if "--allow-net" in options else ("--allow-net", VPC)), "--tls-ca", self.servers.authority.certificate,
+            "--network-mode", "awsvpc", *(() if "--allow-net" in options else ("--allow-net", VPC)),
+            "--tls-ca", self.servers.authority.certificate,
             *[word for domain in self.fleet.domains for word in ("--allow-suffix", domain)],
             "--revision", self.revisions.get(task.name, f"{task.service}:1"),
             "--log-level", self.settings["log_level"], *options], read_only=True))
@@ -292,11 +238,11 @@ class Lab:
 
     def apply_filters(self):
         """With a cloud its rules filter; of the faults those that it does not show."""
-        if not self.settings["cloud"]:
+        if not self.cloud:
             network.load_filters(network.render_filters(self.fleet, self.rules, self.early_rules))
             return
         hidden = [(number, sources, rule) for number, sources, rule in self.early_rules if not self.is_in_cloud(number)]
-        network.load_filters(filters.render(self.fleet, self.document, hidden))
+        network.load_filters(filters.render(self.fleet, self.cloud.document, hidden))
 
     def is_in_cloud(self, number):
         fault = self.planted.get(str(number))
@@ -313,8 +259,7 @@ class Lab:
         except BaseException:
             del self.planted[str(fault.number)]
             raise
-        self.write_estate()
-        self.apply_filters()
+        self.show_cloud()
         return f"{fault.number}"
 
     def heal(self, number=None):
@@ -323,8 +268,7 @@ class Lab:
         healed = [number] if number is not None else list(self.planted)
         for key in healed:
             self.planted.pop(key).heal()
-            self.write_estate()
-            self.apply_filters()
+            self.show_cloud()
         return "\n".join(healed)
 
     def list_faults(self):
@@ -361,7 +305,7 @@ class Lab:
         if name == "call":
             return self.call(*rest)
         if name == "cloud":
-            return "\n".join(self.cloud_settings())
+            return "\n".join(self.cloud.settings() if self.cloud else [])
         if name == "hosts":
             return "\n".join(host.name for host in self.fleet.hosts())
         raise LocalError(f"unknown request {name}")

@@ -40,12 +40,15 @@ SAME_SUBNETS = ("a NACL and a route that drop packets between two subnets look t
 
 CASES = (
     # the network
-    Case("drop web payments", "network.sg-ingress", "(payments) has no rule for tcp 8080 from", twins=("network.sg-egress",), why=SAME_SILENCE),
-    Case("drop api cache", "network.sg-ingress", "(cache) has no rule for tcp 6379 from", twins=("network.sg-egress",), why=SAME_SILENCE),
+    Case("drop web payments", "network.sg-ingress", "(payments) has no rule for tcp 8080 from",
+         twins=("network.sg-egress",), why=SAME_SILENCE),
+    Case("drop api cache", "network.sg-ingress", "(cache) has no rule for tcp 6379 from",
+         twins=("network.sg-egress",), why=SAME_SILENCE),
     Case("ingress cache", "network.sg-ingress", "(cache) has no rule for tcp 6379 from"),
     Case("egress web", "network.sg-egress", "(web) has no egress rule for tcp"),
     Case("egress web.1", "source.isolated", "(web.1) has no egress rule for tcp", "network.sg-egress"),
-    Case("nacl a b", "network.nacl-forward", "entry 90 of acl-", twins=("network.no-route",), why=SAME_SUBNETS, touches=EVERYTHING),
+    Case("nacl a b", "network.nacl-forward", "entry 90 of acl-",
+         twins=("network.no-route",), why=SAME_SUBNETS, touches=EVERYTHING),
     Case("nacl a b 8080", "network.nacl-forward", "entry 90 of acl-", touches=EVERYTHING),
     Case("blackhole a b", "network.no-route", "which is gone (black hole)", touches=EVERYTHING, only_cloud=True),
     Case("ephemeral a b", "network.nacl-return", "entry 90 of acl-", touches=EVERYTHING),

@@ -1,12 +1,7 @@
 """Calls that change an estate: (estate, parameters) -> answer. The estate is changed in place."""
 
-import time
-
+from .estate import identifier
 from .sigv4 import Refused
-
-
-def identifier(prefix):
-    return f"{prefix}-{time.time_ns():017x}"[:len(prefix) + 18]
 
 
 def as_list(value):
@@ -56,7 +51,7 @@ def authorize(is_egress):
         for wanted in permissions(estate, parameters):
             if find_rule(estate, is_egress, wanted):
                 raise Refused("InvalidPermission.Duplicate", "the specified rule already exists")
-            added.append({"securityGroupRuleId": identifier("sgr"), "isEgress": is_egress, **wanted})
+            added.append({"securityGroupRuleId": identifier("sgr", repr(key_of(wanted)), "by a call"), "isEgress": is_egress, **wanted})
         if not added:
             raise Refused("MissingParameter", "The request must contain the parameter ipPermissions")
         estate["ec2"]["rules"] += added
@@ -158,7 +153,7 @@ def deregister_instance(estate, parameters):
     instances.remove(instance)
     for zone in estate["route53"]["zones"]:
         zone["records"] = [record for record in zone["records"] if record.get("SetIdentifier") != instance["Id"]]
-    return {"OperationId": identifier("op")}
+    return {"OperationId": identifier("op", instance["Id"])}
 
 
 # (service, operation): function

@@ -10,7 +10,8 @@ PLANTER = "platform-admin"  # who plants the faults
 
 def event(number, name, source, user, at, resource, parameters):
     """`at`: seconds since the epoch."""
-    detail = {"eventVersion": "1.08", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)), "eventSource": source, "eventName": name, "awsRegion": REGION,
+    detail = {"eventVersion": "1.08", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+              "eventSource": source, "eventName": name, "awsRegion": REGION,
               "userIdentity": {"type": "IAMUser", "userName": user, "arn": f"arn:aws:iam::{ACCOUNT}:user/{user}",
                                "accountId": ACCOUNT},
               "sourceIPAddress": "192.0.2.10", "requestParameters": parameters, "readOnly": False}
