@@ -183,6 +183,12 @@ const struct cause causes[] = {
      "Let ICMP type 3 code 4 through, or lower the MTU of the path's ends (ip link set dev eth0 "
      "mtu 1400); check peering, VPN and transit gateway (8,500 bytes)",
      NULL, NULL},
+    {"network.rules-differ", STAGE_NETWORK,
+     "{S} reaches {T}, though by the rules it is closed: {closed}",
+     "Either the rules were changed while the run went on, or something else lets it through that "
+     "could not be read: run again, and look at the rules of both",
+     "aws ec2 describe-security-group-rules --filters Name=group-id,Values={S-group},{T-group}",
+     NULL},
     {"network.leak", STAGE_NETWORK, "{from} reaches {to}, which is denied",
      "Remove what allows port {port} from {from}", "{leak}", NULL},
     {"source.isolated", STAGE_SOURCE, "{from} reaches nothing at all: its own way out is closed",

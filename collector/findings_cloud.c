@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SURE 0.95 /* it is the cloud's own word */
+#define SURE            0.95   /* it is the cloud's own word */
+#define DIFFERENCES_MAX 8      /* pairs that work though they are closed: more say no more */
+#define TRIES_MAX       200000 /* looked at for that */
 
 /* A failure of the service has that cause already. */
 static bool is_known(const struct symptoms *symptoms, const struct diagnoses *diagnoses,
@@ -104,6 +106,60 @@ static void find_sick_targets(const struct symptoms *symptoms, struct diagnoses 
         }
 }
 
+/* ---- what works though the rules close it ---- */
+
+static bool is_said(const struct diagnoses *diagnoses, size_t source, size_t column)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < diagnoses->count; i++) {
+        const struct diagnosis *diagnosis = &diagnoses->items[i];
+        if (strcmp(diagnosis->cause, "network.rules-differ") != 0)
+            continue;
+        if (diagnosis->cells[0].source == source && diagnosis->cells[0].column == column)
+            return true;
+        count++;
+    }
+    return count == DIFFERENCES_MAX;
+}
+
+static void say_difference(const struct symptoms *symptoms, struct diagnoses *diagnoses,
+                           const struct tries *tries, const struct symptom_path *at)
+{
+    size_t source = symptoms->input->sources[tries->source].service;
+    CLEANUP_BUF struct buf text = BUF_INIT(4096);
+    struct finding finding;
+
+    finding_init(&finding, symptoms, diagnoses, source, tries->column);
+    finding.symptom.path = at;
+    finding.symptom.place.source = tries->source;
+    finding.row = *tries->example;
+    finding.phrase.scope = SCOPE_PAIR;
+    finding_say(&finding, "network.rules-differ", SEVERITY_WARNING, SURE, NULL);
+    phrase_expand(&finding.phrase, "{closed}", &text);
+    finding_prove(&finding, "cloud", buf_text(&text), "AWS");
+    buf_reset(&text);
+    phrase_expand(&finding.phrase, "{s} connects to {at}", &text);
+    finding_prove(&finding, "source", buf_text(&text), "its agent");
+    finding_add_cell(&finding, source, tries->column, 1);
+}
+
+/* The two views part: shown, whichever is right. */
+static void find_differences(const struct symptoms *symptoms, struct diagnoses *diagnoses)
+{
+    const struct tries_set *set = symptoms->input->set;
+
+    for (size_t i = 0; i < set->count && i < TRIES_MAX; i++) {
+        const struct tries *tries = &set->tries[i];
+        struct symptom_path at;
+        if (tries->verdict == TRIES_PASSED && *tries->example->address &&
+            symptoms_walk(symptoms, tries->source, tries->example, &at) &&
+            at.path.verdict == PATH_DENIED &&
+            !is_said(diagnoses, symptoms->input->sources[tries->source].service, tries->column))
+            say_difference(symptoms, diagnoses, tries, &at);
+    }
+}
+
 void findings_add_cloud(const struct symptoms *symptoms, struct diagnoses *diagnoses)
 {
     const struct fleet *fleet = symptoms->input->fleet;
@@ -117,4 +173,6 @@ void findings_add_cloud(const struct symptoms *symptoms, struct diagnoses *diagn
         find_imbalance(symptoms, diagnoses, i, service);
         find_sick_targets(symptoms, diagnoses, i, service);
     }
+    if (symptoms->agent_of)
+        find_differences(symptoms, diagnoses);
 }

@@ -142,6 +142,9 @@ void symptoms_find_name_facts(struct symptoms *symptoms, struct symptom *symptom
 /* The agents of the sources, the ECS services; then what the rules say of a symptom's path
  * (symptom_path.c). */
 void symptoms_find_sources(struct symptoms *symptoms);
+/* False: an address is not the VPC's, or not known. */
+bool symptoms_walk(const struct symptoms *symptoms, uint32_t source, const struct tries_row *row,
+                   struct symptom_path *ret_at);
 void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom);
 /* ... and what ECS, the registry, the load balancer say (symptom_cloud.c). */
 void symptoms_find_cloud_facts(struct symptoms *symptoms, struct symptom *symptom);

@@ -58,35 +58,44 @@ static enum path_verdict worse(const struct path *path, enum path_kind a, enum p
                                                            : path->steps[b].verdict;
 }
 
+bool symptoms_walk(const struct symptoms *symptoms, uint32_t source, const struct tries_row *row,
+                   struct symptom_path *ret_at)
+{
+    const struct owner_agent *agent = symptoms->agent_of[source];
+    const char *to = row->address;
+    const char *from = agent && *to ? address_of(agent, strchr(to, ':') != NULL) : NULL;
+    const char *type = fleet_column_check(symptoms->input->fleet, row->column)->type;
+
+    if (!from || !path_flow_of(symptoms->input->map, strcmp(type, "udp") == 0 ? PATH_UDP : PATH_TCP,
+                               from, to, row->port, &ret_at->flow))
+        return false;
+    path_walk(symptoms->input->map, &ret_at->flow, &ret_at->path);
+    return true;
+}
+
 void symptoms_find_path_facts(struct symptoms *symptoms, struct symptom *symptom)
 {
-    const struct owner_agent *agent = symptoms->agent_of[symptom->place.source];
-    const char *to = symptom->row->address;
-    const char *from = agent && *to ? address_of(agent, strchr(to, ':') != NULL) : NULL;
     struct facts *facts = &symptom->facts;
     enum path_verdict forward, back;
-    struct path_flow flow;
-    struct symptom_path *at;
-    struct path path;
+    struct symptom_path at, *kept;
 
-    if (!from || (symptom->layer != LAYER_CONNECT && symptom->what != FACT_LEAK) ||
-        !path_flow_tcp(symptoms->input->map, from, to, symptom->row->port, &flow))
+    if ((symptom->layer != LAYER_CONNECT && symptom->what != FACT_LEAK) ||
+        !symptoms_walk(symptoms, symptom->place.source, symptom->row, &at))
         return;
-    path_walk(symptoms->input->map, &flow, &path);
-    symptom->path = at = arena_alloc(&symptoms->arena, 1, sizeof(*at));
-    *at = (struct symptom_path){flow, path};
+    symptom->path = kept = arena_alloc(&symptoms->arena, 1, sizeof(*kept));
+    *kept = at;
     if (symptom->what == FACT_LEAK) {
-        fact_set(facts, FACT_LET_IN, path.steps[PATH_GROUP_IN].verdict == PATH_ALLOWED);
+        fact_set(facts, FACT_LET_IN, at.path.steps[PATH_GROUP_IN].verdict == PATH_ALLOWED);
         return;
     }
-    forward = worse(&path, PATH_ACL_OUT, PATH_ACL_IN);
-    back = worse(&path, PATH_BACK_ACL_OUT, PATH_BACK_ACL_IN);
-    set_step(facts, FACT_GROUP_OUT, path.steps[PATH_GROUP_OUT].verdict);
-    set_step(facts, FACT_GROUP_IN, path.steps[PATH_GROUP_IN].verdict);
+    forward = worse(&at.path, PATH_ACL_OUT, PATH_ACL_IN);
+    back = worse(&at.path, PATH_BACK_ACL_OUT, PATH_BACK_ACL_IN);
+    set_step(facts, FACT_GROUP_OUT, at.path.steps[PATH_GROUP_OUT].verdict);
+    set_step(facts, FACT_GROUP_IN, at.path.steps[PATH_GROUP_IN].verdict);
     set_step(facts, FACT_ACL_FORWARD, forward);
     set_step(facts, FACT_ACL_BACK, back);
     set_step(facts, FACT_ACLS, forward > back ? forward : back);
-    set_step(facts, FACT_ROUTED, worse(&path, PATH_ROUTE, PATH_BACK_ROUTE));
-    set_step(facts, FACT_OPEN, path.verdict);
+    set_step(facts, FACT_ROUTED, worse(&at.path, PATH_ROUTE, PATH_BACK_ROUTE));
+    set_step(facts, FACT_OPEN, at.path.verdict);
     fact_set(facts, FACT_BACK_PARTLY, back == PATH_PARTLY);
 }

@@ -34,6 +34,7 @@ typedef const char *(*view_task_fn)(const void *ctx,
 struct view_paths {
     int64_t run, column;
     const char *target;
+    bool is_udp; /* the check */
     view_task_fn task_of;
     const void *ctx;
 };

@@ -498,9 +498,11 @@ static void put_pair(const struct runs *runs, const struct store_run *record,
     pair.count = 0;
     store_each_diagnosis(runs->store, record->id, put_diagnosis, &pair);
     buf_putc(out, ']');
-    view_put_paths(
-        runs, &(struct view_paths){record->id, (int64_t)column, pair.target->name, task_of, &pair},
-        out);
+    view_put_paths(runs,
+                   &(struct view_paths){record->id, (int64_t)column, pair.target->name,
+                                        strcmp(fleet_column_check(fleet, column)->type, "udp") == 0,
+                                        task_of, &pair},
+                   out);
     if (run)
         buf_puts(out, ",\"changes\":null");
     else

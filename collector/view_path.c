@@ -193,7 +193,8 @@ static void put_flows(const struct estate *estate, const struct seen *seen, stru
 }
 
 static void put_path(const struct estate *estate, const struct path_map *map,
-                     const struct seen *seen, bool is_first, struct buf *out)
+                     enum path_protocol protocol, const struct seen *seen, bool is_first,
+                     struct buf *out)
 {
     struct path_flow flow;
     struct path path;
@@ -205,7 +206,7 @@ static void put_path(const struct estate *estate, const struct path_map *map,
     view_put_int(out, "port", seen->port);
     view_put_text(out, "forward", seen_forward(seen));
     view_put_text(out, "back", seen_back(seen));
-    if (path_flow_tcp(map, seen->from, seen->to, seen->port, &flow)) {
+    if (path_flow_of(map, protocol, seen->from, seen->to, seen->port, &flow)) {
         path_walk(map, &flow, &path);
         view_put_text(out, "verdict", path_verdict_name(path.verdict));
         view_put_text(out, "views", compare(seen, &path));
@@ -292,7 +293,8 @@ void view_put_paths(const struct runs *runs, const struct view_paths *wanted, st
     buf_putc(out, '[');
     for (size_t i = 0; i < paths.count; i++)
         if (paths.items[i].has_failed)
-            put_path(estate, map, &paths.items[i], shown++ == 0, out);
+            put_path(estate, map, wanted->is_udp ? PATH_UDP : PATH_TCP, &paths.items[i],
+                     shown++ == 0, out);
     buf_putc(out, ']');
     put_stopped(estate, service, out);
     put_lines(estate, service, out);

@@ -87,10 +87,10 @@ const struct path_end *path_find(const struct path_map *map, const char *address
                                  const struct path_end *near);
 const struct estate_interface *path_interface(const struct path_end *end);
 
-/* TCP from one address to a port of the other, from any ephemeral port of Linux. False: no one
+/* From one address to a port of the other, from any ephemeral port of Linux. False: no one
  * interface has the source's address, or one is no address. */
-bool path_flow_tcp(const struct path_map *map, const char *from, const char *to, int port,
-                   struct path_flow *ret_flow);
+bool path_flow_of(const struct path_map *map, enum path_protocol protocol, const char *from,
+                  const char *to, int port, struct path_flow *ret_flow);
 
 void path_walk(const struct path_map *map, const struct path_flow *flow, struct path *ret_path);
 

@@ -401,10 +401,10 @@ const struct estate_interface *path_interface(const struct path_end *end)
     return end->record;
 }
 
-bool path_flow_tcp(const struct path_map *map, const char *from, const char *to, int port,
-                   struct path_flow *ret_flow)
+bool path_flow_of(const struct path_map *map, enum path_protocol protocol, const char *from,
+                  const char *to, int port, struct path_flow *ret_flow)
 {
-    struct path_flow flow = {.protocol = PATH_TCP,
+    struct path_flow flow = {.protocol = protocol,
                              .port = port,
                              .back_from = PATH_EPHEMERAL_FROM,
                              .back_to = PATH_EPHEMERAL_TO};

@@ -41,7 +41,7 @@ static double walk_ms(const struct estate *estate, size_t *ret_allowed)
         for (int t = 0; t < SERVICES; t++) {
             struct path_flow flow;
             struct path path;
-            if (!path_flow_tcp(map, addresses[s], addresses[t], 8080, &flow))
+            if (!path_flow_of(map, PATH_TCP, addresses[s], addresses[t], 8080, &flow))
                 abort();
             path_walk(map, &flow, &path);
             allowed += path.verdict == PATH_ALLOWED;

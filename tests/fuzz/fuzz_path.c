@@ -46,7 +46,8 @@ static void walk(const struct estate *estate, const struct estate *good)
         for (size_t j = 0; j < ENDS_MAX; j++) {
             struct path_flow flow;
             struct path path;
-            if (!path_flow_tcp(map, address_of(estate, i), address_of(estate, j), 80, &flow))
+            if (!path_flow_of(map, PATH_TCP, address_of(estate, i), address_of(estate, j), 80,
+                              &flow))
                 continue;
             path_walk(map, &flow, &path);
             for (int kind = 0; kind < PATH_KIND_COUNT; kind++)

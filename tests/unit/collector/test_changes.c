@@ -219,7 +219,7 @@ static const char *remedies_of(const struct estate *estate, const struct estate 
     for (size_t i = 0; i < count; i += 2) {
         struct path_flow flow;
         struct path path;
-        assert_true(path_flow_tcp(map, addresses[i], addresses[i + 1], 80, &flow));
+        assert_true(path_flow_of(map, PATH_TCP, addresses[i], addresses[i + 1], 80, &flow));
         path_walk(map, &flow, &path);
         remedies_add(remedies, &flow, &path);
         remedies_add(remedies, &flow, &path); /* each once */

@@ -105,7 +105,7 @@ static const char *ask(const struct plan *plan, const char *from, const char *to
     struct path_flow flow;
     struct path path;
 
-    assert_true(path_flow_tcp(map, from, to, port, &flow));
+    assert_true(path_flow_of(map, PATH_TCP, from, to, port, &flow));
     path_walk(map, &flow, &path);
     snprintf(text, sizeof(text), "%s", path_verdict_name(path.verdict));
     for (int i = 0; i < PATH_KIND_COUNT && path.verdict != PATH_ALLOWED; i++) {
@@ -298,11 +298,11 @@ static void test_twice(void **state)
     (void)state;
     record_add_text(&estate->arena, &interfaces[3].addresses, DB); /* the far one's, too */
     map = path_map_new(estate);
-    assert_true(path_flow_tcp(map, WEB, DB, 5432, &flow));
+    assert_true(path_flow_of(map, PATH_TCP, WEB, DB, 5432, &flow));
     assert_string_equal(path_interface(flow.target)->id, "eni-db");
-    assert_true(path_flow_tcp(map, FAR, DB, 5432, &flow));
+    assert_true(path_flow_of(map, PATH_TCP, FAR, DB, 5432, &flow));
     assert_string_equal(path_interface(flow.target)->id, "eni-far");
-    assert_false(path_flow_tcp(map, DB, WEB, 5432, &flow));
+    assert_false(path_flow_of(map, PATH_TCP, DB, WEB, 5432, &flow));
     path_map_free(map);
     estate_free(estate);
 }
@@ -323,7 +323,7 @@ static void test_icmp_and_ipv6(void **state)
     struct path path;
 
     (void)state;
-    assert_true(path_flow_tcp(map, "fd00:0:0:1::10", "fd00:0:0:2::20", 5432, &flow));
+    assert_true(path_flow_of(map, PATH_TCP, "fd00:0:0:1::10", "fd00:0:0:2::20", 5432, &flow));
     path_walk(map, &flow, &path);
     assert_int_equal(path.steps[PATH_GROUP_OUT].verdict, PATH_DENIED); /* ICMP only */
     flow.protocol = PATH_ICMP6;

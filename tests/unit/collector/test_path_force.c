@@ -545,8 +545,8 @@ static bool ask_one(const struct world *world, const struct path_map *map, unsig
     if (packet.protocol == PATH_ICMP)
         packet.port = 8;
 
-    assert_true(
-        path_flow_tcp(map, spot_text(&arena, &from), spot_text(&arena, &to), packet.port, &flow));
+    assert_true(path_flow_of(map, PATH_TCP, spot_text(&arena, &from), spot_text(&arena, &to),
+                             packet.port, &flow));
     flow.protocol = (enum path_protocol)packet.protocol;
     flow.back_from = BACK_FROM;
     flow.back_to = PORT_MAX;
