@@ -25,9 +25,16 @@ READ = "import urllib.request as r; print(r.urlopen('http://10.77.0.6/standin/ca
 ORDER = "import sys, urllib.request as r; r.urlopen(r.Request('http://10.77.0.6/standin/orders', sys.argv[1].encode()))"
 
 
-class Past(unittest.TestCase):
+WITH_UDP = harness.SHOP + "  udp: { check: udp, port: 9999, send: 'ping', answer: ping }\n"
+
+
+class Lab(unittest.TestCase):
+    """A fleet with the stand-in, for each test."""
+
+    text = harness.SHOP
+
     def setUp(self):
-        self.fleet = harness.Fleet(harness.SHOP, "--cloud", "facts")
+        self.fleet = harness.Fleet(self.text, "--cloud", "facts")
 
     def tearDown(self):
         self.fleet.down()
@@ -61,6 +68,21 @@ class Past(unittest.TestCase):
         result = self.fleet.canreach(*words, "-o", "json")
         return json.loads(result.stdout)
 
+    def check_models(self, calls):
+        for call in calls:
+            service, operation = call["operation"].split(":")
+            shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+            parameters = {**call["parameters"], **{key: int(value) for key, value in call["parameters"].items() if key == "MaxResults"}}
+            self.assertFalse(set(parameters) - set(shape.members), operation)
+            report = ParamValidator().validate(parameters, shape)
+            self.assertFalse(report.has_errors(), f"{operation}: {report.generate_report()}")
+
+    def estate(self):
+        with open(os.path.join(self.fleet.env["CANREACH_LOCAL_DIR"], "estate.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+
+class Past(Lab):
     def test_a_rule_is_removed(self):
         result = self.fleet.canreach("diff")
         self.assertEqual((result.returncode, result.stderr), (3, "canreach diff: there is no run yet\n"))
@@ -109,15 +131,6 @@ class Past(unittest.TestCase):
             # The rule is there again, with another id: nothing else differs from the run in which all was well.
             self.assertEqual(sorted(change["kind"] for change in self.json("diff", "1", "3")["changes"]), ["added", "removed"])
 
-    def check_models(self, calls):
-        for call in calls:
-            service, operation = call["operation"].split(":")
-            shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
-            parameters = {**call["parameters"], **{key: int(value) for key, value in call["parameters"].items() if key == "MaxResults"}}
-            self.assertFalse(set(parameters) - set(shape.members), operation)
-            report = ParamValidator().validate(parameters, shape)
-            self.assertFalse(report.has_errors(), f"{operation}: {report.generate_report()}")
-
     def test_what_was_logged(self):
         """Flow logs of the failing connections, in a format of their own; logs of unhealthy tasks."""
         self.assertEqual(self.fleet.run()[0], 0)
@@ -154,10 +167,6 @@ class Past(unittest.TestCase):
         self.assertEqual(len(calls), 1)
         self.check_models(calls)
 
-    def estate(self):
-        with open(os.path.join(self.fleet.env["CANREACH_LOCAL_DIR"], "estate.json"), encoding="utf-8") as file:
-            return json.load(file)
-
     def test_what_may_not_be_asked(self):
         """The past is missing; the rule is named all the same. A trail that hangs holds the verdict up for a while."""
         self.assertEqual(self.fleet.run()[0], 0)
@@ -192,6 +201,24 @@ class Past(unittest.TestCase):
             result = self.fleet.canreach(*words)
             self.assertEqual((result.returncode, result.stdout), (status, ""), words)
             self.assertIn(text, result.stderr)
+
+
+class Datagrams(Lab):
+    text = WITH_UDP
+
+    def test_a_rule_for_udp(self):
+        """The rules are asked for the protocol of the check; what works is not said to be closed."""
+        self.fleet.fault("drop", "web", "udp")
+        status, document = self.fleet.run()
+        self.assertEqual(status, 1)
+        first, = document["diagnoses"]
+        self.assertEqual(first["cause"], "network.sg-ingress")
+        self.assertGreaterEqual(first["confidence"], 0.9)
+        self.assertIn("(udp) has no rule for udp 9999 from", first["summary"])
+        for command in first["commands"]:
+            self.assertIn("IpProtocol=udp,FromPort=9999", command)
+            self.aws(*shlex.split(command)[1:])
+        self.assertEqual(self.fleet.run()[0], 0)
 
 
 if __name__ == "__main__":
