@@ -53,8 +53,11 @@ static uint32_t find_candidate(struct solver *solver, const struct rule *rule, e
 {
     enum layer layer = rule->is_intermittent ? LAYER_CHECK : of_symptom;
     struct candidate_key *found;
-    struct candidate_key wanted = {
-        .key = {scope_key, (uint64_t)(uintptr_t)rule * LAYER_COUNT + layer}};
+    struct candidate_key wanted;
+
+    memset(&wanted, 0, sizeof(wanted));
+    wanted.key.scope = scope_key;
+    wanted.key.rule = (uint64_t)(uintptr_t)rule * LAYER_COUNT + layer;
 
     HASH_FIND(hh, solver->by_key, &wanted.key, sizeof(wanted.key), found);
     if (found)
