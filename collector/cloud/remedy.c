@@ -12,7 +12,7 @@
 
 enum remedy_kind {
     AUTHORIZE,    /* a group's rule: `of`, `end` a group or block */
-    OPEN_EGRESS,  /* a group that has no egress rule at all: the vendor's default */
+    OPEN_EGRESS,  /* a group that has lost its rule for everything: the vendor's default */
     CREATE_ENTRY, /* of an ACL */
     DELETE_ENTRY,
     DELETE_ROUTE,
@@ -80,15 +80,23 @@ static void add(struct remedies *remedies, const struct remedy *remedy)
 
 /* ---- groups ---- */
 
-static bool has_egress(const struct estate *estate, const char *id)
+/* The group let everything out when all was well (the vendor's default), and nothing now. */
+static bool has_lost_default(const struct remedies *remedies, const char *id, bool is_v6)
 {
-    const struct estate_group *group = estate_find(estate, ESTATE_GROUPS, id);
-    const struct estate_rule *rules = group ? group->rules.items : NULL;
+    const struct estate_group *then =
+        remedies->good ? estate_find(remedies->good, ESTATE_GROUPS, id) : NULL;
+    const struct estate_group *now = estate_find(remedies->estate, ESTATE_GROUPS, id);
+    const struct estate_rule *rules = now ? now->rules.items : NULL;
 
-    for (size_t i = 0; group && i < group->rules.count; i++)
+    for (size_t i = 0; now && i < now->rules.count; i++)
         if (rules[i].is_egress)
+            return false;
+    rules = then ? then->rules.items : NULL;
+    for (size_t i = 0; now && then && i < then->rules.count; i++)
+        if (rules[i].is_egress && strcmp(rules[i].protocol, "-1") == 0 &&
+            strcmp(is_v6 ? rules[i].block6 : rules[i].block, is_v6 ? "::/0" : "0.0.0.0/0") == 0)
             return true;
-    return !group;
+    return false;
 }
 
 static const char *host_block(struct remedies *remedies, const struct cidr *address)
@@ -118,7 +126,7 @@ static void add_group(struct remedies *remedies, const struct path_flow *flow,
 
     if (!*step->of)
         return;
-    if (is_egress && !has_egress(remedies->estate, step->of))
+    if (is_egress && has_lost_default(remedies, step->of, flow->to.family == AF_INET6))
         remedy = (struct remedy){
             .kind = OPEN_EGRESS, .of = step->of, .end = "", .is_v6 = flow->to.family == AF_INET6};
     add(remedies, &remedy);

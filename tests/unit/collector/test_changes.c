@@ -256,6 +256,17 @@ static void test_remedies(void **state)
                     "authorize-security-group-egress --group-id sg-web --ip-permissions "
                     "'IpProtocol=tcp,FromPort=80,");
     estate_free(estate);
+    /* All of its egress is gone: what it had, where that is known; else the least. */
+    estate = swapped(
+        "{\"id\":\"out-web\",\"protocol\":\"-1\",\"from\":-1,\"to\":-1,\"block\":"
+        "\"0.0.0.0/0\",\"is_egress\":true}",
+        "{\"id\":\"other\",\"protocol\":\"udp\",\"from\":1,\"to\":1,\"block\":\"0.0.0.0/0\"}");
+    assert_string_equal(
+        remedies_of(estate, good, near, 2),
+        "aws ec2 authorize-security-group-egress --group-id sg-web --ip-permissions "
+        "'IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]'");
+    assert_contains(remedies_of(estate, NULL, near, 2), "'IpProtocol=tcp,FromPort=80,ToPort=80,");
+    estate_free(estate);
     /* Before the entry that denies, as far as it is needed; numbers that are free. */
     estate =
         swapped("\"subnets\":[\"subnet-b\"],\"entries\":[", "\"subnets\":[\"subnet-b\"]," DENY(90));
