@@ -1,9 +1,9 @@
 /* remedy: the vendor's commands that open a closed path: the least that does, with the real ids.
  *
  * Of each step that denies: a rule for exactly that port and group, or the vendor's default egress
- * rule where just that was lost; an ACL entry before the one that denies, or the removal of an entry
- * that was not there when all was well; the removal of a black-hole route within the VPC, or a route
- * that is missing. What lies in another is left out.
+ * rule where just that was lost; an ACL entry before the one that denies, or the removal of an
+ * entry that was not there when all was well; the removal of a black-hole route within the VPC, or
+ * a route that is missing. What lies in another is left out.
  */
 #ifndef COLLECTOR_CLOUD_REMEDY_H
 #define COLLECTOR_CLOUD_REMEDY_H
