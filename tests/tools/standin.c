@@ -2,10 +2,10 @@
  *
  *   standin URL
  *
- * Answers hello with welcome, report, witness and watching with ack, leaving with idle; prints every message that
- * comes, a line each, behind the microseconds of the monotonic clock. Each line of its input is a
- * message that answers the newest pull, again and again if need be: an honest assignment, or what a
- * hostile collector would send. Ends with its input.
+ * Answers hello with welcome, report, witness and watching with ack, leaving with idle; prints
+ * every message that comes, a line each, behind the microseconds of the monotonic clock. Each line
+ * of its input is a message that answers the newest pull, again and again if need be: an honest
+ * assignment, or what a hostile collector would send. Ends with its input.
  */
 #include "common/clock.h"
 #include "proto/proto.h"
