@@ -1,5 +1,7 @@
 #include "collector/cloud/aws_service.h"
 
+#include <stdio.h>
+
 /* clang-format off */
 static const struct aws_service services[AWS_SERVICE_COUNT] = {
     [AWS_ECS] = {"ECS", "ECS", "ecs", "ecs", "ecs", AWS_JSON,
@@ -67,4 +69,9 @@ const struct aws_service *aws_service(enum aws_service_id id)
 const struct aws_operation *aws_operation(enum aws_operation_id id)
 {
     return &operations[id];
+}
+
+void aws_permission(enum aws_operation_id id, char *text, size_t size)
+{
+    snprintf(text, size, "%s:%s", services[operations[id].service].signing, operations[id].name);
 }

@@ -82,5 +82,7 @@ struct aws_operation {
 
 const struct aws_service *aws_service(enum aws_service_id id);
 const struct aws_operation *aws_operation(enum aws_operation_id id);
+/* "ecs:ListTasks": the action of a policy that allows it. */
+void aws_permission(enum aws_operation_id id, char *text, size_t size);
 
 #endif

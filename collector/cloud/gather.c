@@ -24,19 +24,12 @@ static const struct {
 
 /* ---- asking ---- */
 
-static void permission_of(enum aws_operation_id id, char *text, size_t size)
-{
-    const struct aws_operation *operation = aws_operation(id);
-
-    snprintf(text, size, "%s:%s", aws_service(operation->service)->signing, operation->name);
-}
-
 void gather_note_missing(struct gather *gather, enum aws_operation_id id, const char *of,
                          const char *code, const char *text, bool is_permission)
 {
     char call[96];
 
-    permission_of(id, call, sizeof(call));
+    aws_permission(id, call, sizeof(call));
     estate_note_missing(gather->estate, call, of, code, text, is_permission);
 }
 
@@ -44,7 +37,7 @@ void gather_note_unasked(struct gather *gather, enum aws_operation_id id)
 {
     char call[96];
 
-    permission_of(id, call, sizeof(call));
+    aws_permission(id, call, sizeof(call));
     if (estate_has(gather->estate, call))
         estate_note_missing(gather->estate, call, "", "not-asked", "its turn did not come in time",
                             false);

@@ -75,11 +75,9 @@ static const char *clean(struct arena *arena, const char *text, size_t most)
 static void note(struct inquiry *inquiry, const struct question *question, const char *code,
                  const char *text, bool is_permission)
 {
-    const struct aws_operation *operation = aws_operation(question->operation);
     char call[96];
 
-    snprintf(call, sizeof(call), "%s:%s", aws_service(operation->service)->signing,
-             operation->name);
+    aws_permission(question->operation, call, sizeof(call));
     estate_note_missing(inquiry->estate, call, question->of, code, text, is_permission);
 }
 
