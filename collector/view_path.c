@@ -7,6 +7,7 @@
 #include "collector/estate_store.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,17 +37,6 @@ struct paths {
 
 /* ---- what was seen ---- */
 
-static const char *address_part(struct arena *arena, const char *local)
-{
-    const char *colon = strrchr(local, ':');
-    const char *begin = *local == '[' ? local + 1 : local;
-    size_t length = colon ? (size_t)(colon - begin) : strlen(begin);
-
-    if (length && begin[length - 1] == ']')
-        length--;
-    return arena_printf(arena, "%.*s", (int)length, begin);
-}
-
 static struct seen *find(struct paths *paths, const char *task, const char *from, const char *to,
                          int port)
 {
@@ -67,12 +57,13 @@ static void take_probe(void *ctx, int64_t assignment, const struct proto_probe *
 {
     struct paths *paths = ctx;
     const char *task = paths->task_of(paths->ctx, assignment);
+    char local[64];
     struct seen *seen;
 
     if (!task || !*probe->address || !*probe->local || probe->target != paths->column)
         return;
-    seen = find(paths, task, address_part(&paths->arena, probe->local), probe->address,
-                (int)probe->port);
+    text_address(local, sizeof(local), probe->local);
+    seen = find(paths, task, local, probe->address, (int)probe->port);
     if (!seen)
         return;
     if (probe->phase > PHASE_CONNECT || probe->outcome == OUTCOME_OK)

@@ -20,6 +20,19 @@ bool text_copy(char *out, size_t size, const char *text)
     return true;
 }
 
+bool text_address(char *out, size_t size, const char *endpoint)
+{
+    const char *begin = *endpoint == '[' ? endpoint + 1 : endpoint;
+    const char *end = *endpoint == '[' ? strchr(begin, ']') : strrchr(begin, ':');
+    size_t length = end ? (size_t)(end - begin) : strlen(begin);
+
+    if (length >= size)
+        length = 0;
+    memcpy(out, begin, length);
+    out[length] = '\0';
+    return length > 0;
+}
+
 size_t text_utf8_length(const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;

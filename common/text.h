@@ -11,6 +11,10 @@
 /* Copies and NUL-terminates; false (and an empty `out`) when it does not fit. */
 bool text_copy(char *out, size_t size, const char *text);
 
+/* The address of "ADDRESS:PORT" or "[ADDRESS]:PORT"; false (and an empty `out`) when there is none,
+ * or it does not fit. */
+bool text_address(char *out, size_t size, const char *endpoint);
+
 /* Length in bytes of the valid UTF-8 sequence at `text` (1 to 4), or 0 (RFC 3629). */
 size_t text_utf8_length(const char *text);
 

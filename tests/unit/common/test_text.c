@@ -113,12 +113,34 @@ static void test_cidrs(void **state)
     assert_false(cidr_parse("", &cidr));
 }
 
+static void test_address(void **state)
+{
+    static const struct {
+        const char *endpoint, *address;
+    } cases[] = {{"10.0.0.1:80", "10.0.0.1"},
+                 {"10.0.0.1", "10.0.0.1"},
+                 {"[fd00::1]:80", "fd00::1"},
+                 {"[fd00::1]", "fd00::1"},
+                 {"", ""},
+                 {":80", ""},
+                 {"[", ""},
+                 {"1234567890123456:1", ""}};
+    char out[16];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(text_address(out, sizeof(out), cases[i].endpoint), *cases[i].address != 0);
+        assert_string_equal(out, cases[i].address);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durations), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_closest),   cmocka_unit_test(test_hostnames),
-        cmocka_unit_test(test_suffixes),  cmocka_unit_test(test_cidrs),
+        cmocka_unit_test(test_address),   cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_integers),  cmocka_unit_test(test_closest),
+        cmocka_unit_test(test_hostnames), cmocka_unit_test(test_suffixes),
+        cmocka_unit_test(test_cidrs),
     };
     return RUN_TESTS(tests);
 }
