@@ -7,8 +7,8 @@
 #include "collector/cloud/lookup.h"
 #include "collector/estate_store.h"
 #include "common/clock.h"
+#include "common/text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define DIAGNOSES_MAX 8  /* looked at; a run with more has other troubles */
@@ -60,6 +60,13 @@ static const struct past *past_of(struct history *history, const struct baseline
 
 /* ---- which of the changes ---- */
 
+static void add_concern(const struct history *history, const struct past *past, const char *service,
+                        struct concern *concern)
+{
+    concern_add(concern, past->estate, service);
+    concern_add(concern, history->now, service);
+}
+
 static void find_concern(const struct history *history, const struct past *past,
                          const struct diagnosis *diagnosis, struct concern *concern)
 {
@@ -69,10 +76,8 @@ static void find_concern(const struct history *history, const struct past *past,
         const char *const services[] = {
             fleet->services[diagnosis->cells[i].source].name,
             fleet_column_service(fleet, diagnosis->cells[i].column)->name};
-        for (size_t s = 0; s < 2; s++) {
-            concern_add(concern, past->estate, services[s]);
-            concern_add(concern, history->now, services[s]);
-        }
+        for (size_t s = 0; s < 2; s++)
+            add_concern(history, past, services[s], concern);
     }
 }
 
@@ -121,14 +126,15 @@ static void add_changes(struct history *history, const struct past *past,
 {
     struct concern concern = {0};
     const struct changes *changes = past->changes;
+    bool has_own;
 
     find_concern(history, past, diagnosis, &concern);
     for (size_t i = 0; i < changes->count; i++)
         if (concern_has(&concern, &changes->items[i]) &&
             is_of_closed_step(history, diagnosis, &changes->items[i]))
             add_change(history, diagnosis, &changes->items[i]);
-    for (size_t i = 0; i < changes->count && (!diagnosis->change_count || !diagnosis->flow_count);
-         i++)
+    has_own = diagnosis->change_count > 0;
+    for (size_t i = 0; i < changes->count && !has_own; i++)
         if (concern_has(&concern, &changes->items[i]))
             add_change(history, diagnosis, &changes->items[i]);
     concern_deinit(&concern);
@@ -230,8 +236,8 @@ static void want_events(struct history *history, const struct pair *pair,
         return;
     if (!request->since_ms || baseline.good_ms < request->since_ms)
         request->since_ms = baseline.good_ms;
-    concern_add(&concern, past->estate, source);
-    concern_add(&concern, past->estate, target->name);
+    add_concern(history, past, source, &concern);
+    add_concern(history, past, target->name, &concern);
     for (size_t i = 0; i < past->changes->count; i++)
         if (is_in_trail(&past->changes->items[i]) &&
             concern_has(&concern, &past->changes->items[i]))
@@ -258,11 +264,7 @@ static void want_flows(struct history *history, struct inquiry_request *request)
         char local[64];
         if (row->outcome != OUTCOME_TIMEOUT || row->phase != PHASE_CONNECT || !row->detail)
             continue;
-        snprintf(local, sizeof(local), "%.*s",
-                 (int)(strrchr(row->detail->local, ':')
-                           ? strrchr(row->detail->local, ':') - row->detail->local
-                           : 0),
-                 row->detail->local);
+        text_address(local, sizeof(local), row->detail->local);
         want_interface(history, local, request);
         want_interface(history, row->address, request);
     }

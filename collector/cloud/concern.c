@@ -50,8 +50,9 @@ static void add_subnet(struct concern *concern, const struct estate *estate, con
     const struct estate_acl *acls = estate->parts[ESTATE_ACLS].items;
     const struct estate_route_table *tables = estate->parts[ESTATE_ROUTE_TABLES].items;
 
-    if (!subnet || record_has_text(&concern->ids, id))
+    if (!subnet || record_has_text(&concern->subnets, id))
         return;
+    record_add_text(&concern->arena, &concern->subnets, id);
     add(concern, id);
     for (size_t i = 0; i < estate_count(estate, ESTATE_ACLS); i++)
         if (record_has_text(&acls[i].subnets, id) ||
@@ -102,6 +103,7 @@ void concern_add(struct concern *concern, const struct estate *estate, const cha
 
     if (!service)
         return;
+    concern->subnets = (struct record_list){0};
     registrations = service->registrations.items;
     balancings = service->balancings.items;
     add(concern, service->name);

@@ -207,6 +207,25 @@ static void test_whom_it_concerns(void **state)
     arena_deinit(&arena);
 }
 
+/* A subnet that got another ACL: both are of concern, and so is what changed in the new one. */
+static void test_concern_of_two_estates(void **state)
+{
+    struct estate *then = swapped("", "");
+    struct estate *now = swapped("{\"id\":\"acl-a\"", "{\"id\":\"acl-new\"");
+    struct concern concern = {0};
+
+    (void)state;
+    concern_add(&concern, then, "web");
+    assert_true(concern_has(&concern, &(struct change){.of = "acl-a"}));
+    assert_false(concern_has(&concern, &(struct change){.of = "acl-new"}));
+    concern_add(&concern, now, "web");
+    assert_true(concern_has(&concern, &(struct change){.of = "acl-new"}));
+    concern_deinit(&concern);
+    estate_free(then);
+    estate_free(now);
+    arena_deinit(&arena);
+}
+
 /* ---- remedies ---- */
 
 static const char *remedies_of(const struct estate *estate, const struct estate *good,
@@ -380,8 +399,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_differs),      cmocka_unit_test(test_revisions),
         cmocka_unit_test(test_what_was_not_read), cmocka_unit_test(test_by_whom),
-        cmocka_unit_test(test_whom_it_concerns),  cmocka_unit_test(test_remedies),
-        cmocka_unit_test(test_flow_lines),        cmocka_unit_test(test_instances),
+        cmocka_unit_test(test_whom_it_concerns),  cmocka_unit_test(test_concern_of_two_estates),
+        cmocka_unit_test(test_remedies),          cmocka_unit_test(test_flow_lines),
+        cmocka_unit_test(test_instances),
     };
 
     return RUN_TESTS(tests);
