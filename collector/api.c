@@ -47,6 +47,7 @@ void run_request_deinit(struct run_request *request)
 {
     options_list_deinit(&request->from);
     options_list_deinit(&request->to);
+    options_list_deinit(&request->about);
 }
 
 static int read_list(const cJSON *object, const char *key, struct options_list *list,
@@ -70,7 +71,7 @@ static int read_list(const cJSON *object, const char *key, struct options_list *
 
 static int read_trigger(const cJSON *object, const char **ret_trigger, struct error *err)
 {
-    static const char *const triggers[] = {"manual", "gate", "schedule"};
+    static const char *const triggers[] = {"manual", "gate", "schedule", "watch"};
     const char *text = json_string(object, "trigger", "manual");
 
     for (size_t i = 0; i < ARRAY_SIZE(triggers); i++)
@@ -78,7 +79,10 @@ static int read_trigger(const cJSON *object, const char **ret_trigger, struct er
             *ret_trigger = triggers[i];
             return 0;
         }
-    return error_set(err, -EINVAL, "'trigger' is '%.40s'; expected manual, gate or schedule", text);
+    return error_set(err, -EINVAL,
+                     "'trigger' is '%.40s'; expected manual, gate, schedule or "
+                     "watch",
+                     text);
 }
 
 static int read_deadline(const cJSON *object, int64_t *ret_ms, struct error *err)
@@ -98,7 +102,7 @@ static int read_deadline(const cJSON *object, int64_t *ret_ms, struct error *err
 
 static int check_keys(const cJSON *object, struct error *err)
 {
-    static const char *const known[] = {"from", "to", "trigger", "deadline"};
+    static const char *const known[] = {"from", "to", "about", "trigger", "deadline"};
     const cJSON *item;
 
     cJSON_ArrayForEach(item, object)
@@ -108,7 +112,7 @@ static int check_keys(const cJSON *object, struct error *err)
             is_known |= strcmp(item->string, known[i]) == 0;
         if (!is_known)
             return error_set(err, -EINVAL,
-                             "unknown member '%.40s' (known: from, to, trigger, deadline)",
+                             "unknown member '%.40s' (known: from, to, about, trigger, deadline)",
                              item->string);
     }
     return 0;
@@ -133,6 +137,8 @@ int api_parse_run_request(const char *body, size_t length, struct run_request *r
         r = read_list(object, "from", &ret_request->from, err);
     if (r == 0)
         r = read_list(object, "to", &ret_request->to, err);
+    if (r == 0)
+        r = read_list(object, "about", &ret_request->about, err);
     if (r == 0)
         r = read_trigger(object, &ret_request->trigger, err);
     return r < 0 ? r : read_deadline(object, &ret_request->deadline_ms, err);

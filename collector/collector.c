@@ -204,7 +204,8 @@ static void tick_runs(void *ctx)
 
 static void on_run_started(void *ctx, struct run *run)
 {
-    want_estate(ctx, run);
+    if (!run->is_light)
+        want_estate(ctx, run);
     tick_runs(ctx);
 }
 

@@ -61,6 +61,28 @@ static int mark_target(const struct planner_input *input, const char *text, bool
     return 0;
 }
 
+/* The pairs that have none of these services as either end are out of scope. */
+static int narrow_to_about(const struct planner_input *input, struct plan *plan, struct error *err)
+{
+    const struct fleet *fleet = input->fleet;
+    bool *wanted = mem_array(fleet->service_count, sizeof(*wanted));
+    int r = 0;
+
+    for (size_t i = 0; i < input->about->count && r == 0; i++) {
+        size_t service = fleet_find_service(fleet, input->about->items[i]);
+        if (service == SIZE_MAX)
+            r = unknown_service(fleet, "about", input->about->items[i], err);
+        else
+            wanted[service] = true;
+    }
+    for (size_t s = 0; s < fleet->service_count; s++)
+        for (size_t c = 0; c < fleet->column_count; c++)
+            plan->scope[s * fleet->column_count + c] &=
+                wanted[s] || wanted[fleet->columns[c].service];
+    mem_free(wanted);
+    return r;
+}
+
 static int mark_scope(const struct planner_input *input, struct plan *plan, struct error *err)
 {
     const struct fleet *fleet = input->fleet;
@@ -75,6 +97,8 @@ static int mark_scope(const struct planner_input *input, struct plan *plan, stru
     for (size_t s = 0; s < fleet->service_count; s++)
         for (size_t c = 0; c < fleet->column_count; c++)
             plan->scope[s * fleet->column_count + c] = sources[s] && columns[c];
+    if (r == 0 && input->about && input->about->count)
+        r = narrow_to_about(input, plan, err);
     mem_free(sources);
     mem_free(columns);
     return r;

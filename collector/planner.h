@@ -22,6 +22,8 @@ struct planner_input {
     const struct planner_task *tasks; /* with a live agent */
     size_t task_count;
     const struct options_list *from, *to; /* "service", targets also "service:check"; empty: all */
+    const struct options_list *about;     /* of these only pairs with one of them as either end;
+                                             NULL or empty: all */
     uint64_t seed;
     uint64_t number; /* of the run */
     size_t sample;

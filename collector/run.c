@@ -430,12 +430,14 @@ static int judge(struct runs *runs, struct run *run)
 
     run_mark_rows(runs, run);
     matrix = run_matrix(run);
-    diagnoses = run_diagnose(runs, run, matrix);
+    /* What failed once, and was not tried again, may be chance. */
+    diagnoses = run->is_light ? mem_alloc(sizeof(*diagnoses)) : run_diagnose(runs, run, matrix);
     run->record.finished_ms = clock_wall_ms();
     run->record.verdict = (int)matrix->verdict;
     run->record.is_incomplete = matrix->is_incomplete;
     r = store_verdict(runs, run, matrix, diagnoses);
-    runs->has_failed = matrix->verdict == VERDICT_FAIL;
+    if (!run->is_light)
+        runs->has_failed = matrix->verdict == VERDICT_FAIL;
     if (r == 0)
         log_info("run-judged", "run=%lld verdict=%s incomplete=%s rows=%zu diagnoses=%zu ms=%lld",
                  (long long)run->record.id, verdict_name(matrix->verdict),

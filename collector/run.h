@@ -154,6 +154,7 @@ struct run {
     size_t row_count, row_capacity;
     struct answers answers;
 
+    bool is_light; /* a look (trigger "watch"): nothing is tried again, nobody bears witness */
     bool is_small;
     bool is_settled;      /* all are done; it may wait for the cloud's view */
     unsigned round;       /* of confirmation; 0 before */
@@ -170,9 +171,9 @@ struct run {
 };
 
 struct run_request {
-    struct options_list from, to;
-    const char *trigger; /* manual, gate or schedule */
-    int64_t deadline_ms; /* of the whole run; 0: what the checks need */
+    struct options_list from, to, about; /* as in planner.h */
+    const char *trigger;                 /* manual, gate, schedule; watch: a light one */
+    int64_t deadline_ms;                 /* of the whole run; 0: what the checks need */
 };
 
 /* Messages that were refused or ignored, by why. Counted always, logged once a link. */

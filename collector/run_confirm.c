@@ -128,6 +128,10 @@ void run_begin_confirm(struct runs *runs, struct run *run, uint64_t now_us)
     matrix = run_matrix(run);
     run->provisional = (int)matrix->verdict;
     matrix_free(matrix);
+    if (run->is_light) {
+        begin_settling(runs, run, now_us);
+        return;
+    }
     run->round = 1;
     if (now_us < run->limit_us && plan_round(runs, run, 1)) {
         log_info("run-confirm", "run=%lld items=%zu provisional=%s", (long long)run->record.id,

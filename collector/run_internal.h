@@ -83,6 +83,8 @@ void run_add_history(const struct runs *runs, const struct run *run, struct diag
 
 /* ---- run_plan.c ---- */
 
+bool run_is_light(const char *trigger);
+
 int64_t run_longest_timeout_ms(const struct run *run);
 /* How long the sweep may take, of `limit_ms` for the whole. */
 int64_t run_sweep_ms(const struct run *run, int64_t limit_ms);

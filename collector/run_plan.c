@@ -76,6 +76,7 @@ static int plan_sources(struct runs *runs, struct run *run, const struct run_req
         .tasks = tasks,
         .from = &request->from,
         .to = &request->to,
+        .about = &request->about,
         .seed = store_seed(runs->store),
         .sample = runs->sample,
     };
@@ -94,6 +95,11 @@ static int plan_sources(struct runs *runs, struct run *run, const struct run_req
     }
     mem_free(tasks);
     return r;
+}
+
+bool run_is_light(const char *trigger)
+{
+    return strcmp(trigger, "watch") == 0;
 }
 
 int64_t run_longest_timeout_ms(const struct run *run)
@@ -142,6 +148,10 @@ static char *scope_json(const struct run_request *request)
     buf_put_json_list(&out, (const char *const *)request->from.items, request->from.count);
     buf_puts(&out, ",\"to\":");
     buf_put_json_list(&out, (const char *const *)request->to.items, request->to.count);
+    if (request->about.count) {
+        buf_puts(&out, ",\"about\":");
+        buf_put_json_list(&out, (const char *const *)request->about.items, request->about.count);
+    }
     buf_putc(&out, '}');
     return mem_strdup(buf_text(&out));
 }
@@ -221,7 +231,9 @@ int runs_start(struct runs *runs, const struct run_request *request, uint64_t no
         run_free(run);
         return r;
     }
-    run_open_watches(runs, run, now_us);
+    run->is_light = run_is_light(request->trigger);
+    if (!run->is_light)
+        run_open_watches(runs, run, now_us);
     limit_ms = request->deadline_ms ? request->deadline_ms : RUN_DEADLINE_MAX_MS;
     run->record.fleet = runs->fleet_id;
     run->record.created_ms = clock_wall_ms();

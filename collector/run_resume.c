@@ -148,19 +148,23 @@ static void read_scope_list(const cJSON *scope, const char *key, struct options_
 static void resume_plan(struct run *run)
 {
     CLEANUP_JSON cJSON *scope = json_parse(run->record.scope, strlen(run->record.scope), 3, NULL);
-    struct options_list from = {0}, to = {0};
-    struct planner_input input = {.fleet = run->fleet, .from = &from, .to = &to, .sample = 1};
+    struct options_list from = {0}, to = {0}, about = {0};
+    struct planner_input input = {
+        .fleet = run->fleet, .from = &from, .to = &to, .about = &about, .sample = 1};
 
     read_scope_list(scope, "from", &from);
     read_scope_list(scope, "to", &to);
+    read_scope_list(scope, "about", &about);
     if (planner_plan(&input, &run->plan, NULL) < 0) {
         /* It was valid when it was stored; a damaged row is planned as everything. */
         options_list_deinit(&from);
         options_list_deinit(&to);
+        options_list_deinit(&about);
         planner_plan(&input, &run->plan, NULL);
     }
     options_list_deinit(&from);
     options_list_deinit(&to);
+    options_list_deinit(&about);
     read_numbers(run->record.live, run->plan.live_tasks, run->fleet->service_count);
 }
 
@@ -202,6 +206,7 @@ static void resume_run(void *ctx, const struct store_run *record)
         left_ms = RUN_DEADLINE_MAX_MS;
     run->limit_us = resume->now_us + (uint64_t)left_ms * 1000;
     run->provisional = -1;
+    run->is_light = run_is_light(record->trigger);
     resume_plan(run);
     /* Newest first from the store; oldest first here. */
     memmove(runs->open + 1, runs->open, runs->open_count * sizeof(*runs->open));

@@ -354,6 +354,12 @@ static bool next_of_run(struct runs *runs, struct run *run, const struct agent *
            next_columns(runs, run, agent, now_us, out);
 }
 
+/* Somebody waits for it. */
+static bool is_urgent(const struct run *run)
+{
+    return strcmp(run->record.trigger, "schedule") != 0 && !run->is_light;
+}
+
 bool runs_next_work(struct runs *runs, const struct agent *agent, uint64_t now_us, struct buf *out)
 {
     if (next_settle(runs, agent, out))
@@ -364,11 +370,10 @@ bool runs_next_work(struct runs *runs, const struct agent *agent, uint64_t now_u
             return true;
     if (agent->is_busy)
         return false;
-    for (int scheduled = 0; scheduled < 2; scheduled++)
+    for (int urgent = 1; urgent >= 0; urgent--)
         for (size_t i = 0; i < runs->open_count; i++) {
             struct run *run = runs->open[i];
-            if ((strcmp(run->record.trigger, "schedule") == 0) == scheduled &&
-                next_of_run(runs, run, agent, now_us, out))
+            if (is_urgent(run) == urgent && next_of_run(runs, run, agent, now_us, out))
                 return true;
         }
     return false;

@@ -55,8 +55,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [GET_PART] = "SELECT name, json FROM estate_part JOIN estate_content ON content = id "
                  "WHERE run = ? AND name = ?",
     [GET_RUN] = RUN_FIELDS "WHERE id = ?",
-    [LAST_RUN] = RUN_FIELDS "ORDER BY id DESC LIMIT 1",
-    [LIST_RUNS] = RUN_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",
+    [LAST_RUN] = RUN_FIELDS "WHERE trigger != 'watch' ORDER BY id DESC LIMIT 1",
+    [LIST_RUNS] = RUN_FIELDS "WHERE id < ? AND trigger != 'watch' ORDER BY id DESC LIMIT ?",
     [LIST_OPEN_RUNS] = RUN_FIELDS "WHERE state < 4 AND id < ? ORDER BY id DESC LIMIT ?",
     [LIST_ASSIGNMENTS] = ASSIGNMENT_FIELDS "WHERE run = ? ORDER BY id",
     [GET_ASSIGNMENT] = ASSIGNMENT_FIELDS "WHERE id = ?",

@@ -117,12 +117,12 @@ struct store_judgement {
 /* The verdict, for good, all of it at once. */
 int store_judge_run(struct store *store, const struct store_judgement *judgement);
 
-/* 0; -ENOENT. `id` 0 is the last one. */
+/* 0; -ENOENT. `id` 0 is the last one that is not light. */
 int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
 
 typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
-/* Newest first, ids below `before` (0: all), at most `limit`; `only_open`: those without verdict.
- */
+/* Newest first, ids below `before` (0: all), at most `limit`; light ones ("watch") are left out.
+ * `only_open`: those without verdict, the light ones too. */
 int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
                    store_run_fn fn, void *ctx);
 typedef void (*store_source_fn)(void *ctx, const struct store_source *source);

@@ -254,6 +254,7 @@ void view_owner(const struct ownership *ownership, size_t service, const char *a
         view_put_text(out, "service", owner.agent->service);
         view_put_text(out, "task", owner.agent->task);
         view_put_text(out, "agent", states[owner.agent->state]);
+        view_put_text(out, "revision", owner.agent->revision);
     }
     buf_printf(out, ",\"reused\":%s}",
                ownership_is_reused(ownership, service, &owner) ? "true" : "false");

@@ -103,6 +103,31 @@ static void test_scope(void **state)
     fleet_unref(fleet);
 }
 
+static void test_about(void **state)
+{
+    struct fleet *fleet = fixture_fleet(text);
+    char multi[] = "multi", none[] = "mulit";
+    struct options_list about = {.items = {multi}, .count = 1};
+    struct options_list wrong = {.items = {none}, .count = 1};
+    struct planner_input input = input_for(fleet, &nothing, &nothing);
+    struct error err = {""};
+    struct plan plan;
+
+    (void)state;
+    input.about = &about;
+    assert_int_equal(planner_plan(&input, &plan, NULL), 0);
+    for (size_t s = 0; s < fleet->service_count; s++)
+        for (size_t c = 0; c < fleet->column_count; c++)
+            assert_int_equal(plan.scope[s * fleet->column_count + c],
+                             fleet->services[s].has_agents &&
+                                 (s == 3 || fleet->columns[c].service == 3));
+    plan_deinit(&plan);
+    input.about = &wrong;
+    assert_true(planner_plan(&input, &plan, &err) < 0);
+    assert_string_equal(err.text, "about: the fleet has no service 'mulit'; did you mean 'multi'?");
+    fleet_unref(fleet);
+}
+
 static void test_a_lone_task_does_not_probe_itself(void **state)
 {
     struct fleet *fleet = fixture_fleet(text);
@@ -151,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_sample_goes_round),
         cmocka_unit_test(test_same_seed_same_plan),
         cmocka_unit_test(test_scope),
+        cmocka_unit_test(test_about),
         cmocka_unit_test(test_a_lone_task_does_not_probe_itself),
         cmocka_unit_test(test_refusals),
     };
