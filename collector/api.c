@@ -1,7 +1,6 @@
-#include "collector/api.h"
+#include "collector/api_internal.h"
 
 #include "collector/baseline.h"
-
 #include "collector/view.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -15,30 +14,10 @@
 #include <string.h>
 
 #define BODY_DEPTH_MAX 4
-#define SEGMENTS_MAX   4 /* captured from a path */
-
-/* What a route captured: /runs/{0}/pairs/{1}/{2}; decoded by libmicrohttpd. */
-struct captures {
-    char items[SEGMENTS_MAX][PROTO_NAME_MAX + 1];
-    size_t count;
-};
-
-static void problem(struct httpd_response *response, int status, const char *title,
-                    const char *detail)
-{
-    response->status = status;
-    response->content_type = "application/problem+json";
-    buf_reset(&response->body);
-    buf_puts(&response->body, "{\"type\":\"about:blank\",\"title\":");
-    buf_put_json(&response->body, title);
-    buf_printf(&response->body, ",\"status\":%d,\"detail\":", status);
-    buf_put_json(&response->body, detail);
-    buf_putc(&response->body, '}');
-}
 
 static void not_found(struct httpd_response *response, const char *detail)
 {
-    problem(response, 404, "Not Found", detail);
+    api_problem(response, 404, "Not Found", detail);
 }
 
 /* ---- POST /api/v1/runs ---- */
@@ -48,6 +27,7 @@ void run_request_deinit(struct run_request *request)
     options_list_deinit(&request->from);
     options_list_deinit(&request->to);
     options_list_deinit(&request->about);
+    options_list_deinit(&request->without);
 }
 
 static int read_list(const cJSON *object, const char *key, struct options_list *list,
@@ -102,7 +82,7 @@ static int read_deadline(const cJSON *object, int64_t *ret_ms, struct error *err
 
 static int check_keys(const cJSON *object, struct error *err)
 {
-    static const char *const known[] = {"from", "to", "about", "trigger", "deadline"};
+    static const char *const known[] = {"from", "to", "about", "without", "trigger", "deadline"};
     const cJSON *item;
 
     cJSON_ArrayForEach(item, object)
@@ -112,7 +92,8 @@ static int check_keys(const cJSON *object, struct error *err)
             is_known |= strcmp(item->string, known[i]) == 0;
         if (!is_known)
             return error_set(err, -EINVAL,
-                             "unknown member '%.40s' (known: from, to, about, trigger, deadline)",
+                             "unknown member '%.40s' (known: from, to, about, without, trigger, "
+                             "deadline)",
                              item->string);
     }
     return 0;
@@ -140,6 +121,8 @@ int api_parse_run_request(const char *body, size_t length, struct run_request *r
     if (r == 0)
         r = read_list(object, "about", &ret_request->about, err);
     if (r == 0)
+        r = read_list(object, "without", &ret_request->without, err);
+    if (r == 0)
         r = read_trigger(object, &ret_request->trigger, err);
     return r < 0 ? r : read_deadline(object, &ret_request->deadline_ms, err);
 }
@@ -154,7 +137,7 @@ static void start_run(struct api *api, const struct httpd_request *request,
 
     (void)captures;
     if (!request->body) {
-        problem(response, 413, "Content Too Large", "a request body has at most 64 KiB");
+        api_problem(response, 413, "Content Too Large", "a request body has at most 256 KiB");
         return;
     }
     r = api_parse_run_request(request->body, request->body_length, &wanted, &err);
@@ -162,9 +145,9 @@ static void start_run(struct api *api, const struct httpd_request *request,
         r = runs_start(api->runs, &wanted, clock_mono_us(), &run, &err);
     run_request_deinit(&wanted);
     if (r == -EINVAL) {
-        problem(response, 400, "Bad Request", err.text);
+        api_problem(response, 400, "Bad Request", err.text);
     } else if (r < 0 || !run) {
-        problem(response, 503, "Service Unavailable", err.text);
+        api_problem(response, 503, "Service Unavailable", err.text);
     } else {
         response->status = 202;
         snprintf(response->location, sizeof(response->location), "/api/v1/runs/%lld",
@@ -184,15 +167,29 @@ static bool find_run(struct api *api, const char *text, struct httpd_response *r
     int r;
 
     if (strcmp(text, "last") != 0 && !text_to_int(text, 1, INT64_MAX, &id)) {
-        problem(response, 400, "Bad Request", "a run id is a number, or 'last'");
+        api_problem(response, 400, "Bad Request", "a run id is a number, or 'last'");
         return false;
     }
     r = store_get_run(api->runs->store, id, ret_run);
     if (r == -ENOENT)
         not_found(response, id ? "there is no such run" : "there is no run yet");
     else if (r < 0)
-        problem(response, 503, "Service Unavailable", store_problem(api->runs->store));
+        api_problem(response, 503, "Service Unavailable", store_problem(api->runs->store));
     return r == 0;
+}
+
+bool api_read_page(const struct httpd_request *request, struct httpd_response *response,
+                   int64_t *ret_limit, int64_t *ret_before)
+{
+    const char *limit = httpd_query(request, "limit"), *before = httpd_query(request, "before");
+
+    *ret_limit = API_PAGE_DEFAULT;
+    *ret_before = 0;
+    if ((!limit || text_to_int(limit, 1, API_PAGE_MAX, ret_limit)) &&
+        (!before || text_to_int(before, 1, INT64_MAX, ret_before)))
+        return true;
+    api_problem(response, 400, "Bad Request", "limit is 1 to 500, before is an id");
+    return false;
 }
 
 struct page {
@@ -214,16 +211,12 @@ static void on_run(void *ctx, const struct store_run *record)
 static void list_runs(struct api *api, const struct httpd_request *request,
                       const struct captures *captures, struct httpd_response *response)
 {
-    struct page page = {.out = &response->body, .limit = API_PAGE_DEFAULT};
-    const char *limit = httpd_query(request, "limit"), *before = httpd_query(request, "before");
+    struct page page = {.out = &response->body};
     int64_t from = 0;
 
     (void)captures;
-    if ((limit && !text_to_int(limit, 1, API_PAGE_MAX, &page.limit)) ||
-        (before && !text_to_int(before, 1, INT64_MAX, &from))) {
-        problem(response, 400, "Bad Request", "limit is 1 to 500, before is a run id");
+    if (!api_read_page(request, response, &page.limit, &from))
         return;
-    }
     buf_puts(&response->body, "{\"schema\":1,\"runs\":[");
     store_each_run(api->runs->store, from, page.limit + 1, false, on_run, &page);
     buf_puts(&response->body, "],\"next\":");
@@ -362,7 +355,7 @@ static void readyz(struct api *api, const struct httpd_request *request,
     (void)request;
     (void)captures;
     if (*why)
-        problem(response, 503, "Service Unavailable", why);
+        api_problem(response, 503, "Service Unavailable", why);
     else
         buf_puts(&response->body, "{\"status\":\"ready\"}");
 }
@@ -380,8 +373,7 @@ static void metrics(struct api *api, const struct httpd_request *request,
 
 static const struct route {
     const char *method, *path; /* '*' is one segment, captured */
-    void (*fn)(struct api *api, const struct httpd_request *request,
-               const struct captures *captures, struct httpd_response *response);
+    api_fn fn;
 } routes[] = {
     {"GET", "/healthz", healthz},
     {"GET", "/readyz", readyz},
@@ -394,10 +386,28 @@ static const struct route {
     {"GET", "/api/v1/runs/*/diagnoses", show_diagnoses},
     {"GET", "/api/v1/runs/*/cloud", show_estate},
     {"GET", "/api/v1/diff", show_diff},
+    {"POST", "/api/v1/gates", api_start_gate},
+    {"GET", "/api/v1/gates", api_list_gates},
+    {"GET", "/api/v1/gates/*", api_show_gate},
+    {"POST", "/api/v1/gates/*/claim", api_claim_gate},
+    {"POST", "/api/v1/gates/*/acted", api_gate_acted},
+    {"POST", "/api/v1/flagger", api_flagger},
     {"GET", "/api/v1/agents", show_agents},
     {"GET", "/api/v1/services", show_services},
     {"GET", "/api/v1/services/*", show_service},
 };
+
+void api_problem(struct httpd_response *response, int status, const char *title, const char *detail)
+{
+    response->status = status;
+    response->content_type = "application/problem+json";
+    buf_reset(&response->body);
+    buf_puts(&response->body, "{\"type\":\"about:blank\",\"title\":");
+    buf_put_json(&response->body, title);
+    buf_printf(&response->body, ",\"status\":%d,\"detail\":", status);
+    buf_put_json(&response->body, detail);
+    buf_putc(&response->body, '}');
+}
 
 static bool matches(const char *pattern, const char *path, struct captures *captures)
 {
@@ -410,7 +420,7 @@ static bool matches(const char *pattern, const char *path, struct captures *capt
             continue;
         }
         length = strcspn(path, "/");
-        if (!length || length > PROTO_NAME_MAX || captures->count == SEGMENTS_MAX)
+        if (!length || length > PROTO_NAME_MAX || captures->count == API_SEGMENTS_MAX)
             return false;
         memcpy(captures->items[captures->count], path, length);
         captures->items[captures->count++][length] = '\0';
@@ -437,7 +447,9 @@ void api_handle(void *ctx, const struct httpd_request *request, struct httpd_res
         }
     }
     if (is_known)
-        problem(response, 405, "Method Not Allowed", "this path takes another method");
+        api_problem(response, 405, "Method Not Allowed", "this path takes another method");
     else
-        not_found(response, "no such path; see /api/v1/runs, /api/v1/agents, /api/v1/services");
+        not_found(
+            response,
+            "no such path; see /api/v1/runs, /api/v1/gates, /api/v1/agents, /api/v1/services");
 }

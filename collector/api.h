@@ -8,8 +8,11 @@
 #define API_PAGE_DEFAULT 50
 #define API_PAGE_MAX     500
 
+struct gates;
+
 struct api {
     struct runs *runs;
+    struct gates *gates;
     void (*on_run_started)(void *ctx, struct run *run); /* hand its assignments out now */
     void *ctx;
 };

@@ -206,6 +206,17 @@ bool cloud_inquire(struct cloud *cloud, int64_t run, struct inquiry_request *req
     return false;
 }
 
+struct aws *cloud_aws(const struct cloud *cloud)
+{
+    return cloud->aws;
+}
+
+const char *const *cloud_clusters(const struct cloud *cloud, size_t *ret_count)
+{
+    *ret_count = cloud->cluster_count;
+    return cloud->clusters;
+}
+
 const char *cloud_problem(const struct cloud *cloud)
 {
     return cloud->problem;

@@ -18,6 +18,7 @@
 #define CLOUD_FOLLOW_MS 60000
 #define CLOUD_RUNS_MAX  64 /* that wait */
 
+struct aws;
 struct cloud;
 
 struct cloud_settings {
@@ -53,6 +54,9 @@ bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh);
  * way. */
 bool cloud_inquire(struct cloud *cloud, int64_t run, struct inquiry_request *request,
                    int64_t deadline_ms);
+/* For calls of its own: borrowed, as long as the cloud. */
+struct aws *cloud_aws(const struct cloud *cloud);
+const char *const *cloud_clusters(const struct cloud *cloud, size_t *ret_count);
 /* Why the clusters' services are not known; "" once they are. */
 const char *cloud_problem(const struct cloud *cloud);
 

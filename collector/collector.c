@@ -37,6 +37,7 @@ struct collector {
     struct hub *hub;
     struct httpd *httpd;
     struct api api;
+    struct gates *gates;
     struct cloud *cloud; /* NULL: the fleet file names no clusters */
     int64_t cloud_ms;
     struct fleet *fleet; /* the current one: a reference */
@@ -580,6 +581,28 @@ static int start_runs(struct collector *collector, struct fleet *fleet,
     return runs_resume(&collector->runs, clock_mono_us(), err);
 }
 
+static void on_judged(void *ctx, const struct run *run)
+{
+    struct collector *collector = ctx;
+
+    gates_run_judged(collector->gates, run->record.id);
+}
+
+static int start_gates(struct collector *collector, const struct collector_settings *settings,
+                       struct error *err)
+{
+    struct gate_hooks hooks = {collector, commit, on_run_started};
+
+    collector->gates = gates_new(collector->loop, &collector->runs, collector->cloud,
+                                 &settings->gate, &hooks, err);
+    if (!collector->gates)
+        return -EIO;
+    collector->api.gates = collector->gates;
+    collector->runs.on_judged = on_judged;
+    collector->runs.judged_ctx = collector;
+    return 0;
+}
+
 struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct store *store,
                                 const struct collector_settings *settings, struct error *err)
 {
@@ -593,12 +616,13 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->turn_end = (struct loop_deferred){.fn = tick_runs, .ctx = collector};
     collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
-    collector->api = (struct api){&collector->runs, on_run_started, collector};
+    collector->api = (struct api){&collector->runs, NULL, on_run_started, collector};
     collector->fleet = fleet_ref(fleet);
     collector->cloud_ms = settings->cloud_ms;
     collector->written = BUF_INIT(FLEET_BYTES_MAX);
     buf_append(&collector->written, settings->fleet_text, settings->fleet_length);
-    if (start_runs(collector, fleet, settings, err) < 0 || start_cloud(collector, fleet, err) < 0)
+    if (start_runs(collector, fleet, settings, err) < 0 || start_cloud(collector, fleet, err) < 0 ||
+        start_gates(collector, settings, err) < 0)
         return collector_free(collector);
     collector->hub = hub_new(loop, settings->listen_agents, &events, err);
     if (!collector->hub)
@@ -618,6 +642,8 @@ struct collector *collector_free(struct collector *collector)
     commit(collector);
     collector->httpd = httpd_free(collector->httpd);
     collector->hub = hub_free(collector->hub);
+    collector->runs.on_judged = NULL;
+    collector->gates = gates_free(collector->gates);
     collector->cloud = cloud_free(collector->cloud);
     loop_undefer(collector->loop, &collector->turn_end);
     loop_timer_stop(collector->loop, &collector->housekeeping);

@@ -1,6 +1,7 @@
 #include "collector/fleet.h"
 
 #include "common/mem.h"
+#include "common/text.h"
 
 #include <string.h>
 
@@ -51,11 +52,19 @@ enum expectation fleet_expected(const struct fleet *fleet, size_t source, size_t
     return (enum expectation)fleet->expected[source * fleet->column_count + column];
 }
 
+static const char *const expectations[] = {"allow", "deny", "observe"};
+
 const char *expectation_name(enum expectation expected)
 {
-    static const char *const names[] = {"allow", "deny", "observe"};
+    return expectations[expected];
+}
 
-    return names[expected];
+enum expectation expectation_from_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(expectations); i++)
+        if (strcmp(expectations[i], name) == 0)
+            return (enum expectation)i;
+    return EXPECT_OBSERVE;
 }
 
 static void put_given(struct buf *out, const char *key, const char *value)

@@ -97,6 +97,7 @@ size_t fleet_find_column(const struct fleet *fleet, const char *service, const c
 
 enum expectation fleet_expected(const struct fleet *fleet, size_t source, size_t column);
 const char *expectation_name(enum expectation expected);
+enum expectation expectation_from_name(const char *name); /* EXPECT_OBSERVE if it is none */
 
 const struct fleet_service *fleet_column_service(const struct fleet *fleet, size_t column);
 const struct fleet_check *fleet_column_check(const struct fleet *fleet, size_t column);

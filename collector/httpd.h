@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/loop.h"
 
-#define HTTPD_BODY_MAX        (64 * 1024) /* bytes of a request body */
+#define HTTPD_BODY_MAX        (256 * 1024) /* bytes of a request body */
 #define HTTPD_CONNECTIONS_MAX 256
 #define HTTPD_PER_ADDRESS_MAX 64 /* connections from one IP address */
 #define HTTPD_IDLE_S          30

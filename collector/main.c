@@ -109,6 +109,7 @@ static int serve(const struct settings *settings, struct fleet *fleet, const str
         .listen_agents = settings->listen_agents,
         .listen_http = settings->listen_http,
         .sample = settings->sample,
+        .gate = GATE_SETTINGS_DEFAULT,
         .cloud_ms = settings->cloud_ms,
         .fleet_text = buf_text(text),
         .fleet_length = text->length,

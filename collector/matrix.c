@@ -53,6 +53,14 @@ const char *cell_state_name(enum cell_state state)
     return state_names[state];
 }
 
+enum cell_state cell_state_from_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(state_names); i++)
+        if (strcmp(state_names[i], name) == 0)
+            return (enum cell_state)i;
+    return CELL_ABSENT;
+}
+
 const char *verdict_name(enum verdict verdict)
 {
     return verdict == VERDICT_PASS ? "pass" : verdict == VERDICT_FAIL ? "fail" : "inconclusive";

@@ -98,6 +98,7 @@ struct matrix *matrix_free(struct matrix *matrix);
 const struct matrix_cell *matrix_at(const struct matrix *matrix, size_t service, size_t column);
 
 const char *cell_state_name(enum cell_state state);
+enum cell_state cell_state_from_name(const char *name); /* CELL_ABSENT if it is none */
 const char *verdict_name(enum verdict verdict);
 
 #endif

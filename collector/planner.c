@@ -61,25 +61,37 @@ static int mark_target(const struct planner_input *input, const char *text, bool
     return 0;
 }
 
-/* The pairs that have none of these services as either end are out of scope. */
-static int narrow_to_about(const struct planner_input *input, struct plan *plan, struct error *err)
+static int mark_named(const struct planner_input *input, const char *option,
+                      const struct options_list *list, bool *named, struct error *err)
+{
+    for (size_t i = 0; list && i < list->count; i++) {
+        size_t service = fleet_find_service(input->fleet, list->items[i]);
+        if (service == SIZE_MAX)
+            return unknown_service(input->fleet, option, list->items[i], err);
+        named[service] = true;
+    }
+    return 0;
+}
+
+/* Leaves pairs with one of `about` as either end, and none with one of `without`. */
+static int narrow(const struct planner_input *input, struct plan *plan, struct error *err)
 {
     const struct fleet *fleet = input->fleet;
-    bool *wanted = mem_array(fleet->service_count, sizeof(*wanted));
-    int r = 0;
+    bool *about = mem_array(fleet->service_count, sizeof(*about));
+    bool *without = mem_array(fleet->service_count, sizeof(*without));
+    bool is_all = !input->about || !input->about->count;
+    int r = mark_named(input, "about", input->about, about, err);
 
-    for (size_t i = 0; i < input->about->count && r == 0; i++) {
-        size_t service = fleet_find_service(fleet, input->about->items[i]);
-        if (service == SIZE_MAX)
-            r = unknown_service(fleet, "about", input->about->items[i], err);
-        else
-            wanted[service] = true;
-    }
+    if (r == 0)
+        r = mark_named(input, "without", input->without, without, err);
     for (size_t s = 0; s < fleet->service_count; s++)
-        for (size_t c = 0; c < fleet->column_count; c++)
+        for (size_t c = 0; c < fleet->column_count; c++) {
+            size_t target = fleet->columns[c].service;
             plan->scope[s * fleet->column_count + c] &=
-                wanted[s] || wanted[fleet->columns[c].service];
-    mem_free(wanted);
+                (is_all || about[s] || about[target]) && !without[s] && !without[target];
+        }
+    mem_free(about);
+    mem_free(without);
     return r;
 }
 
@@ -97,8 +109,8 @@ static int mark_scope(const struct planner_input *input, struct plan *plan, stru
     for (size_t s = 0; s < fleet->service_count; s++)
         for (size_t c = 0; c < fleet->column_count; c++)
             plan->scope[s * fleet->column_count + c] = sources[s] && columns[c];
-    if (r == 0 && input->about && input->about->count)
-        r = narrow_to_about(input, plan, err);
+    if (r == 0)
+        r = narrow(input, plan, err);
     mem_free(sources);
     mem_free(columns);
     return r;

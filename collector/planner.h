@@ -24,6 +24,7 @@ struct planner_input {
     const struct options_list *from, *to; /* "service", targets also "service:check"; empty: all */
     const struct options_list *about;     /* of these only pairs with one of them as either end;
                                              NULL or empty: all */
+    const struct options_list *without;   /* ... and none with one of these; NULL: all */
     uint64_t seed;
     uint64_t number; /* of the run */
     size_t sample;

@@ -446,6 +446,8 @@ static int judge(struct runs *runs, struct run *run)
     else
         log_error("verdict-not-stored", "run=%lld error=%s", (long long)run->record.id,
                   LOG_QUOTE(store_problem(runs->store)));
+    if (r == 0 && runs->on_judged)
+        runs->on_judged(runs->judged_ctx, run);
     diagnoses_free(diagnoses);
     matrix_free(matrix);
     return r;

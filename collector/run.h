@@ -171,9 +171,9 @@ struct run {
 };
 
 struct run_request {
-    struct options_list from, to, about; /* as in planner.h */
-    const char *trigger;                 /* manual, gate, schedule; watch: a light one */
-    int64_t deadline_ms;                 /* of the whole run; 0: what the checks need */
+    struct options_list from, to, about, without; /* as in planner.h */
+    const char *trigger;                          /* manual, gate, schedule; watch: a light one */
+    int64_t deadline_ms;                          /* of the whole run; 0: what the checks need */
 };
 
 /* Messages that were refused or ignored, by why. Counted always, logged once a link. */
@@ -201,6 +201,9 @@ struct runs {
     struct throttle throttle;
     int64_t next_assignment;
     bool has_failed; /* the last run that was judged */
+    /* A verdict is stored; NULL: nobody wants to know. No run may be started within. */
+    void (*on_judged)(void *ctx, const struct run *run);
+    void *judged_ctx;
     struct run_settle *settles;
     size_t settle_count, settle_capacity;
 };

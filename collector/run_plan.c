@@ -77,6 +77,7 @@ static int plan_sources(struct runs *runs, struct run *run, const struct run_req
         .from = &request->from,
         .to = &request->to,
         .about = &request->about,
+        .without = &request->without,
         .seed = store_seed(runs->store),
         .sample = runs->sample,
     };
@@ -140,6 +141,14 @@ int64_t run_sweep_ms(const struct run *run, int64_t limit_ms)
     return needed < limit_ms - reserve_ms ? needed : limit_ms - reserve_ms;
 }
 
+static void put_scope_list(struct buf *out, const char *key, const struct options_list *list)
+{
+    if (!list->count)
+        return;
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_json_list(out, (const char *const *)list->items, list->count);
+}
+
 static char *scope_json(const struct run_request *request)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(BUF_UNBOUNDED);
@@ -148,10 +157,8 @@ static char *scope_json(const struct run_request *request)
     buf_put_json_list(&out, (const char *const *)request->from.items, request->from.count);
     buf_puts(&out, ",\"to\":");
     buf_put_json_list(&out, (const char *const *)request->to.items, request->to.count);
-    if (request->about.count) {
-        buf_puts(&out, ",\"about\":");
-        buf_put_json_list(&out, (const char *const *)request->about.items, request->about.count);
-    }
+    put_scope_list(&out, "about", &request->about);
+    put_scope_list(&out, "without", &request->without);
     buf_putc(&out, '}');
     return mem_strdup(buf_text(&out));
 }

@@ -148,23 +148,30 @@ static void read_scope_list(const cJSON *scope, const char *key, struct options_
 static void resume_plan(struct run *run)
 {
     CLEANUP_JSON cJSON *scope = json_parse(run->record.scope, strlen(run->record.scope), 3, NULL);
-    struct options_list from = {0}, to = {0}, about = {0};
-    struct planner_input input = {
-        .fleet = run->fleet, .from = &from, .to = &to, .about = &about, .sample = 1};
+    struct options_list from = {0}, to = {0}, about = {0}, without = {0};
+    struct planner_input input = {.fleet = run->fleet,
+                                  .from = &from,
+                                  .to = &to,
+                                  .about = &about,
+                                  .without = &without,
+                                  .sample = 1};
 
     read_scope_list(scope, "from", &from);
     read_scope_list(scope, "to", &to);
     read_scope_list(scope, "about", &about);
+    read_scope_list(scope, "without", &without);
     if (planner_plan(&input, &run->plan, NULL) < 0) {
         /* It was valid when it was stored; a damaged row is planned as everything. */
         options_list_deinit(&from);
         options_list_deinit(&to);
         options_list_deinit(&about);
+        options_list_deinit(&without);
         planner_plan(&input, &run->plan, NULL);
     }
     options_list_deinit(&from);
     options_list_deinit(&to);
     options_list_deinit(&about);
+    options_list_deinit(&without);
     read_numbers(run->record.live, run->plan.live_tasks, run->fleet->service_count);
 }
 

@@ -26,6 +26,10 @@ _Static_assert(ARRAY_SIZE(store_migrations) == STORE_SCHEMA, "a migration per sc
     "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), " \
     "(SELECT max(dropped) FROM batch WHERE batch.assignment = assignment.id) FROM assignment "
 
+#define ASSIGNMENTS_OF "(SELECT id FROM assignment WHERE run = ?)"
+
+#define GATE_FIELDS "SELECT id, deployment, service, open, created_ms, json FROM gate "
+
 static const char *const statements[STATEMENT_COUNT] = {
     [PUT_FLEET] = "INSERT INTO fleet (sha256, text) VALUES (?, ?)",
     [FIND_FLEET] = "SELECT id FROM fleet WHERE sha256 = ?",
@@ -69,6 +73,26 @@ static const char *const statements[STATEMENT_COUNT] = {
                        "ORDER BY service, task, round, assignment",
     [PUT_WITNESS] = "INSERT OR IGNORE INTO witness VALUES (?, ?, ?, ?, ?, ?, ?)",
     [LIST_CELLS] = "SELECT source, column, json FROM cell WHERE run = ? ORDER BY source, column",
+    [FORGET_PROBES] = "DELETE FROM probe WHERE assignment IN " ASSIGNMENTS_OF,
+    [FORGET_RESOLUTIONS] = "DELETE FROM resolution WHERE assignment IN " ASSIGNMENTS_OF,
+    [FORGET_BATCHES] = "DELETE FROM batch WHERE assignment IN " ASSIGNMENTS_OF,
+    [FORGET_ASSIGNMENTS] = "DELETE FROM assignment WHERE run = ?",
+    [FORGET_SOURCES] = "DELETE FROM source WHERE run = ?",
+    [FORGET_CELLS] = "DELETE FROM cell WHERE run = ?",
+    [FORGET_WITNESSES] = "DELETE FROM witness WHERE run = ?",
+    [FORGET_OWNERS] = "DELETE FROM owner WHERE run = ?",
+    [FORGET_DIAGNOSES] = "DELETE FROM diagnosis WHERE run = ?",
+    [FORGET_PARTS] = "DELETE FROM estate_part WHERE run = ?",
+    [FORGET_ESTATE] = "DELETE FROM estate WHERE run = ?",
+    [FORGET_RUN] = "DELETE FROM run WHERE id = ?",
+    [PUT_GATE] = "INSERT INTO gate (deployment, service, open, created_ms, json) "
+                 "VALUES (?, ?, ?, ?, ?)",
+    [SET_GATE] = "UPDATE gate SET open = ?, json = ? WHERE id = ?",
+    [GET_GATE] = GATE_FIELDS "WHERE id = ?",
+    [LAST_GATE] = GATE_FIELDS "ORDER BY id DESC LIMIT 1",
+    [FIND_GATE] = GATE_FIELDS "WHERE deployment = ?",
+    [LIST_GATES] = GATE_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",
+    [LIST_OPEN_GATES] = GATE_FIELDS "WHERE open AND id < ? ORDER BY id DESC LIMIT ?",
     [PUT_BATCH] = "INSERT OR IGNORE INTO batch (assignment, batch, last, dropped) "
                   "VALUES (?, ?, ?, ?)",
     [PUT_PROBE] = "INSERT INTO probe VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_SCHEMA 5 /* PRAGMA user_version */
+#define STORE_SCHEMA 6 /* PRAGMA user_version */
 
 struct store;
 
@@ -90,6 +90,9 @@ int store_set_run_state(struct store *store, int64_t run, enum run_state state);
 /* A newer agent of the same task goes on with it. */
 int store_set_source_instance(struct store *store, int64_t source, const char *instance);
 
+/* All of a run, as if it had never been. */
+int store_forget_run(struct store *store, int64_t run);
+
 struct store_cell {
     int64_t source, column; /* indices into the run's fleet */
     const char *json;       /* as the API shows it */
@@ -157,6 +160,26 @@ int64_t store_last_estate(struct store *store);
 typedef void (*store_part_fn)(void *ctx, const struct store_part *part);
 /* `fn` is called once where the run has that part. */
 int store_get_part(struct store *store, int64_t run, const char *name, store_part_fn fn, void *ctx);
+
+/* ---- gates ---- */
+
+struct store_gate {
+    int64_t id;
+    const char *deployment, *service, *json; /* owned by the row when read */
+    bool is_open;
+    int64_t created_ms;
+};
+
+/* A new one, its id filled in. -EEXIST: the deployment has one. */
+int store_put_gate(struct store *store, struct store_gate *gate);
+int store_set_gate(struct store *store, int64_t id, bool is_open, const char *json);
+typedef void (*store_gate_fn)(void *ctx, const struct store_gate *gate);
+/* `fn` is called once where there is such a gate: 0, or -ENOENT. `id` 0: the last one. */
+int store_get_gate(struct store *store, int64_t id, store_gate_fn fn, void *ctx);
+int store_find_gate(struct store *store, const char *deployment, store_gate_fn fn, void *ctx);
+/* Newest first, ids below `before` (0: all), at most `limit`. */
+int store_each_gate(struct store *store, int64_t before, int64_t limit, bool only_open,
+                    store_gate_fn fn, void *ctx);
 
 typedef void (*store_diagnosis_fn)(void *ctx, const char *json);
 int store_each_diagnosis(struct store *store, int64_t run, store_diagnosis_fn fn, void *ctx);

@@ -144,6 +144,15 @@ static const char *const store_migrations[] = {
     "CREATE TABLE estate_part ("
     " run INTEGER NOT NULL REFERENCES run, name TEXT NOT NULL,"
     " content INTEGER NOT NULL REFERENCES estate_content, PRIMARY KEY (run, name)) WITHOUT ROWID;",
+
+    "CREATE TABLE gate ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " deployment TEXT NOT NULL UNIQUE," /* one gate each, for ever */
+    " service TEXT NOT NULL,"
+    " open INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL,"
+    " json TEXT NOT NULL);"
+    "CREATE INDEX gate_open ON gate (open) WHERE open;",
 };
 
 #endif

@@ -134,7 +134,10 @@ int client_call(struct client *client, const char *path, const char *body,
         *ret_answer = answer;
         return 0;
     }
-    r = status == 404 ? -ENOENT : status >= 400 && status < 500 ? -EINVAL : -EIO;
+    r = status == 404                   ? -ENOENT
+        : status == 409                 ? -EBUSY
+        : status >= 400 && status < 500 ? -EINVAL
+                                        : -EIO;
     error_set(err, r, "%s", json_string(answer, "detail", "the collector gave no reason"));
     json_free(answer);
     return r;

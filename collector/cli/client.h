@@ -21,6 +21,7 @@ struct client *client_free(struct client *client);
  *  0        2xx
  *  -EINVAL  the collector says that the request is wrong (4xx): `err` holds its words
  *  -ENOENT  404
+ *  -EBUSY   409
  *  -EIO     no connection, no HTTP, no JSON, 5xx: nothing is known */
 int client_call(struct client *client, const char *path, const char *body,
                 struct cJSON **ret_answer, struct error *err);

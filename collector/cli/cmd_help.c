@@ -47,6 +47,38 @@ static const struct {
      "attributes; added, removed, changed, and, where CloudTrail may be asked, when and by whom.\n"
      "RUN is an id, 'last' or 'last-good' (the last that passed).\n\n"
      "  -o markdown                as a Markdown list\n"},
+    {"gate",
+     "After a deployment: waits until the new revision's tasks have agents, runs the pairs of "
+     "SERVICE\n"
+     "in both directions, compares with the baseline, and decides:\n\n"
+     "  PASS (0)           all its expected pairs work\n"
+     "  FAIL (1)           pairs fail that worked before, and nothing speaks against this "
+     "deployment\n"
+     "                     as the reason; or the new revision is cut off\n"
+     "  INCONCLUSIVE (3)   agents are missing, canreach itself has a fault, the pair failed "
+     "before, the\n"
+     "                     former revision fails alike, the other end fails for others, too\n\n"
+     "While it waits it looks at each pair every second and reports the gaps. A deployment has "
+     "one\n"
+     "gate: who asks again gets the same. After FAIL it acts as --rollback says, once, never "
+     "after\n"
+     "INCONCLUSIVE, follows the deployment to its end, runs the pairs again and says whether they "
+     "are\n"
+     "mended. canreach(1) has the rules.\n\n"
+     "  --deployment ID            an ECS service deployment's ARN, CodeDeploy's d-..., or any "
+     "name\n"
+     "  --revision FAMILY:N        the new task definition [what ECS says]\n"
+     "  --tasks N                  of the new revision [what ECS, or the fleet file, says]\n"
+     "  --wait TIME                for the new tasks' agents [5m, or as the collector is set]\n"
+     "  --baseline WHAT            last-good, a run, or a file (canreach matrix -o json)\n"
+     "  --rollback HOW             ecs, codedeploy, command or none [none]\n"
+     "  --command COMMAND          for --rollback command: run here, by /bin/sh, with "
+     "CANREACH_GATE,\n"
+     "                             _SERVICE, _DEPLOYMENT, _REVISION and _FORMER\n"
+     "  --execution ID             for --rollback codedeploy: of the lifecycle event hook\n"
+     "  --on-inconclusive HOW      exit status of INCONCLUSIVE: pass (0), fail (1) or 3\n"
+     "  --dry-run                  judge, say what would be done, do nothing\n"
+     "  --attach GATE              wait for a gate that goes on already\n"},
     {"agents",
      "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
      "limits refused or dropped something (with -o json: which), address.\n"},
@@ -98,7 +130,8 @@ static int print_overview(void)
         printf("  %-40s %s\n", left, commands[i].summary);
     }
     puts("\nEvery command takes --url URL (or CANREACH_URL): http://HOST:PORT or unix:///PATH\n"
-         "[" CLIENT_URL_DEFAULT "], and where it prints results, -o table|json.\n\n"
+         "[" CLIENT_URL_DEFAULT "], and where it prints results, -o table|json; run, matrix and\n"
+         "gate also csv|junit|markdown|github.\n\n"
          "Exit status: 0 every expected pair works; 1 an expected pair does not, or a denied one\n"
          "does; 2 usage or configuration; 3 no verdict: no data, an incomplete run, no collector.");
     return EXIT_PASS;
@@ -107,6 +140,7 @@ static int print_overview(void)
 int cmd_help(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
+    char known[96];
 
     if (!word)
         return print_overview();
@@ -117,8 +151,8 @@ int cmd_help(int argc, char **argv)
         for (size_t j = 0; j < ARRAY_SIZE(pages); j++)
             if (strcmp(pages[j].name, word) == 0)
                 puts(pages[j].text);
-        puts("  --url URL                  the collector (CANREACH_URL) [" CLIENT_URL_DEFAULT "]\n"
-             "  -o, --output FORMAT        table or json");
+        puts("  --url URL                  the collector (CANREACH_URL) [" CLIENT_URL_DEFAULT "]");
+        printf("  -o, --output FORMAT        %s\n", command_formats(word, known, sizeof(known)));
         return EXIT_PASS;
     }
     return command_error("help", EXIT_USAGE, "there is no command '%.60s'", word);

@@ -3,6 +3,7 @@
 #include "collector/cli/command.h"
 #include "collector/cli/diagnosis.h"
 #include "collector/cli/print.h"
+#include "collector/cli/report.h"
 #include "collector/cli/table.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -229,7 +230,7 @@ static void print_unfinished(const cJSON *unfinished)
     }
 }
 
-int matrix_status(const struct cJSON *document)
+static int matrix_status(const struct cJSON *document)
 {
     const cJSON *run = cJSON_GetObjectItemCaseSensitive(document, "run");
     const char *verdict = json_string(run, "verdict", "");
@@ -239,7 +240,7 @@ int matrix_status(const struct cJSON *document)
     return strcmp(verdict, "fail") == 0 ? EXIT_FAIL : EXIT_NO_VERDICT;
 }
 
-int matrix_print(const struct cJSON *document)
+static int matrix_print(const struct cJSON *document)
 {
     const cJSON *run = cJSON_GetObjectItemCaseSensitive(document, "run");
     const char *verdict = json_string(run, "verdict", NULL);
@@ -271,6 +272,17 @@ int matrix_print(const struct cJSON *document)
     return status;
 }
 
+int matrix_report(const struct cJSON *document, const char *format)
+{
+    if (strcmp(format, "table") == 0)
+        return matrix_print(document);
+    if (strcmp(format, "json") == 0)
+        print_json(document);
+    else
+        report_print(&(struct report){.matrix = document}, format);
+    return matrix_status(document);
+}
+
 int cmd_matrix(int argc, char **argv)
 {
     static const struct option_spec specs[] = {COMMON_OPTIONS};
@@ -289,8 +301,5 @@ int cmd_matrix(int argc, char **argv)
     status = command_get("matrix", &settings, path, &document);
     if (status >= 0)
         return status;
-    if (!command_wants_json(&settings))
-        return matrix_print(document);
-    print_json(document);
-    return matrix_status(document);
+    return matrix_report(document, settings.output);
 }

@@ -126,10 +126,7 @@ static int print_result(struct client *client, const struct settings *settings, 
     snprintf(path, sizeof(path), "/api/v1/runs/%s/matrix", id);
     if (client_call(client, path, NULL, &document, &err) < 0)
         return command_error("run", EXIT_NO_VERDICT, "%s", err.text);
-    if (!command_wants_json(&settings->common))
-        return matrix_print(document);
-    print_json(document);
-    return matrix_status(document);
+    return matrix_report(document, settings->common.output);
 }
 
 int cmd_run(int argc, char **argv)

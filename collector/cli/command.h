@@ -12,6 +12,7 @@ struct command {
     const char *name;
     const char *arguments; /* as help shows them */
     const char *summary;
+    const char *formats; /* of -o, besides table and json; "": none */
     int (*run)(int argc, char **argv);
 };
 
@@ -43,7 +44,7 @@ struct common_settings {
          "table",                                                                            \
          0,                                                                                  \
          0,                                                                                  \
-         "-o: table or json"},                                                               \
+         "-o: see canreach help"},                                                           \
     {                                                                                        \
         "help", NULL, OPTION_FLAG, offsetof(struct common_settings, help), NULL, NULL, 0, 0, \
             "print this and exit"                                                            \
@@ -53,6 +54,9 @@ struct common_settings {
  * status: after --help, or with the error said. `settings` begins with struct common_settings. */
 int command_parse(const char *name, const struct option_spec *specs, size_t count, void *settings,
                   int argc, char **argv, struct options_list *positional, size_t max_positional);
+
+/* "table, markdown or json": what a command's -o takes. */
+const char *command_formats(const char *name, char *text, size_t size);
 
 bool command_wants_json(const struct common_settings *settings);
 
@@ -66,6 +70,7 @@ int command_get(const char *name, const struct common_settings *settings, const 
 
 int cmd_agents(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_gate(int argc, char **argv);
 int cmd_fleet(int argc, char **argv);
 int cmd_import(int argc, char **argv); /* of cmd_fleet */
 int cmd_help(int argc, char **argv);
@@ -76,8 +81,7 @@ int cmd_services(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 
-/* cmd_matrix.c: the table, and a line for each failing pair; the verdict's exit status. */
-int matrix_print(const struct cJSON *document);
-int matrix_status(const struct cJSON *document);
+/* cmd_matrix.c: a run's matrix in the format that -o names; the verdict's exit status. */
+int matrix_report(const struct cJSON *document, const char *format);
 
 #endif

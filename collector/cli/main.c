@@ -11,18 +11,22 @@
 
 const struct command commands[] = {
     {"run", "[--from S]... [--to S[:CHECK]]...", "start a run, show progress, print the matrix",
-     cmd_run},
-    {"matrix", "[RUN]", "print the matrix of a run (default: the last)", cmd_matrix},
-    {"why", "SOURCE TARGET[:CHECK]", "everything about one pair", cmd_why},
+     "csv junit markdown github", cmd_run},
+    {"matrix", "[RUN]", "print the matrix of a run (default: the last)",
+     "csv junit markdown github", cmd_matrix},
+    {"why", "SOURCE TARGET[:CHECK]", "everything about one pair", "markdown", cmd_why},
     {"diff", "[RUN [RUN]]", "what changed between two runs (default: the last good one, the last)",
-     cmd_diff},
-    {"agents", "", "the agents that the collector knows", cmd_agents},
-    {"services", "[SERVICE]", "the services of the fleet, and what ECS says of them", cmd_services},
-    {"runs", "", "earlier runs and their verdicts", cmd_runs},
-    {"fleet", "check FILE | import --cluster NAME", "validate a fleet file; write one from ECS",
+     "markdown", cmd_diff},
+    {"gate", "SERVICE [--rollback HOW]", "after a deployment: run, compare, decide, and act",
+     "csv junit markdown github", cmd_gate},
+    {"agents", "", "the agents that the collector knows", "", cmd_agents},
+    {"services", "[SERVICE]", "the services of the fleet, and what ECS says of them", "",
+     cmd_services},
+    {"runs", "", "earlier runs and their verdicts", "", cmd_runs},
+    {"fleet", "check FILE | import --cluster NAME", "validate a fleet file; write one from ECS", "",
      cmd_fleet},
-    {"help", "[COMMAND]", "explain a command", cmd_help},
-    {"version", "", "print the version", cmd_version},
+    {"help", "[COMMAND]", "explain a command", "", cmd_help},
+    {"version", "", "print the version", "", cmd_version},
 };
 const size_t command_count = ARRAY_SIZE(commands);
 
@@ -40,11 +44,42 @@ int command_error(const char *name, int status, const char *format, ...)
     return status;
 }
 
+static const char *formats_of(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].formats;
+    return "";
+}
+
+static bool has_format(const char *name, const char *format)
+{
+    const char *at = formats_of(name);
+    size_t length = strlen(format);
+
+    if (strcmp(format, "table") == 0 || strcmp(format, "json") == 0)
+        return true;
+    for (; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (length && strcspn(at, " ") == length && strncmp(at, format, length) == 0)
+            return true;
+    return false;
+}
+
+const char *command_formats(const char *name, char *text, size_t size)
+{
+    const char *at = formats_of(name);
+
+    snprintf(text, size, "table");
+    for (; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        snprintf(text + strlen(text), size - strlen(text), ", %.*s", (int)strcspn(at, " "), at);
+    snprintf(text + strlen(text), size - strlen(text), " or json");
+    return text;
+}
+
 int command_parse(const char *name, const struct option_spec *specs, size_t count, void *settings,
                   int argc, char **argv, struct options_list *positional, size_t max_positional)
 {
     struct common_settings *common = settings;
-    bool has_markdown = strcmp(name, "why") == 0 || strcmp(name, "diff") == 0;
     struct error err;
 
     if (options_parse(specs, count, settings, argc, argv, positional, &err) < 0)
@@ -53,10 +88,11 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
         char *words[] = {(char *)(uintptr_t) "help", argv[0]};
         return cmd_help(2, words);
     }
-    if (strcmp(common->output, "table") != 0 && strcmp(common->output, "json") != 0 &&
-        !(has_markdown && strcmp(common->output, "markdown") == 0))
-        return command_error(name, EXIT_USAGE, "-o %s: expected table%s json", common->output,
-                             has_markdown ? ", markdown or" : " or");
+    if (!has_format(name, common->output)) {
+        char known[96];
+        return command_error(name, EXIT_USAGE, "-o %s: expected %s", common->output,
+                             command_formats(name, known, sizeof(known)));
+    }
     if (positional && positional->count > max_positional)
         return command_error(name, EXIT_USAGE, "unexpected argument '%s'",
                              positional->items[max_positional]);

@@ -65,6 +65,16 @@ void aws_put_int(struct aws_params *params, const char *name, int64_t value)
     buf_puts(&params->text, text);
 }
 
+void aws_put_bool(struct aws_params *params, const char *name, bool value)
+{
+    if (params->protocol != AWS_JSON) {
+        put_pair(params, name, value ? "true" : "false");
+        return;
+    }
+    put_name(params, name);
+    buf_puts(&params->text, value ? "true" : "false");
+}
+
 void aws_put_list(struct aws_params *params, const char *name, const char *const *values,
                   size_t count)
 {

@@ -25,6 +25,7 @@ struct aws_params aws_params_of(enum aws_operation_id operation);
 void aws_params_deinit(struct aws_params *params);
 void aws_put(struct aws_params *params, const char *name, const char *value);
 void aws_put_int(struct aws_params *params, const char *name, int64_t value);
+void aws_put_bool(struct aws_params *params, const char *name, bool value);
 void aws_put_list(struct aws_params *params, const char *name, const char *const *values,
                   size_t count);
 /* One of EC2's filters: any of the values; in JSON (Cloud Map) the only one of a call, and one

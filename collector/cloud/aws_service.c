@@ -25,6 +25,11 @@ static const struct aws_service services[AWS_SERVICE_COUNT] = {
     /* FilterLogEvents: five a second. */
     [AWS_LOGS] = {"CloudWatch Logs", "CLOUDWATCH_LOGS", "cloudwatch_logs", "logs", "logs", AWS_JSON,
                   "Logs_20140328", 2, 200},
+    [AWS_CODEDEPLOY] = {"CodeDeploy", "CODEDEPLOY", "codedeploy", "codedeploy", "codedeploy",
+                        AWS_JSON, "CodeDeploy_20141006", 2, 200},
+    [AWS_SNS] = {"SNS", "SNS", "sns", "sns", "sns", AWS_QUERY, "2010-03-31", 4, 0},
+    [AWS_CLOUDWATCH] = {"CloudWatch", "CLOUDWATCH", "cloudwatch", "monitoring", "monitoring",
+                        AWS_QUERY, "2010-08-01", 2, 0},
 };
 
 static const struct aws_operation operations[AWS_OPERATION_COUNT] = {
@@ -58,6 +63,16 @@ static const struct aws_operation operations[AWS_OPERATION_COUNT] = {
     [CT_LOOKUP_EVENTS] = {AWS_CLOUDTRAIL, "LookupEvents", 0, 0, 0, 0, 0},
     [LOGS_FILTER_EVENTS] = {AWS_LOGS, "FilterLogEvents", 0, 0, 0, 0, 0},
     [LOGS_GET_EVENTS] = {AWS_LOGS, "GetLogEvents", 0, 0, 0, 0, 0},
+    [ECS_LIST_SERVICE_DEPLOYMENTS] = {AWS_ECS, "ListServiceDeployments", 0, "maxResults", 20, "nextToken", "nextToken"},
+    [ECS_DESCRIBE_SERVICE_DEPLOYMENTS] = {AWS_ECS, "DescribeServiceDeployments", 0, 0, 0, 0, 0},
+    [ECS_CONTINUE_SERVICE_DEPLOYMENT] = {AWS_ECS, "ContinueServiceDeployment", 0, 0, 0, 0, 0},
+    [ECS_STOP_SERVICE_DEPLOYMENT] = {AWS_ECS, "StopServiceDeployment", 0, 0, 0, 0, 0},
+    [ECS_UPDATE_SERVICE] = {AWS_ECS, "UpdateService", 0, 0, 0, 0, 0},
+    [CODEDEPLOY_GET_DEPLOYMENT] = {AWS_CODEDEPLOY, "GetDeployment", 0, 0, 0, 0, 0},
+    [CODEDEPLOY_PUT_HOOK_STATUS] = {AWS_CODEDEPLOY, "PutLifecycleEventHookExecutionStatus", 0, 0, 0, 0, 0},
+    [CODEDEPLOY_STOP_DEPLOYMENT] = {AWS_CODEDEPLOY, "StopDeployment", 0, 0, 0, 0, 0},
+    [SNS_PUBLISH] = {AWS_SNS, "Publish", 0, 0, 0, 0, 0},
+    [CLOUDWATCH_PUT_METRIC_DATA] = {AWS_CLOUDWATCH, "PutMetricData", 0, 0, 0, 0, 0},
 };
 /* clang-format on */
 

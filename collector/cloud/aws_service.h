@@ -1,7 +1,7 @@
 /* aws_service: the services and operations that canreach calls: protocols, paging, permissions.
  *
  * One table each, after the vendor's service models; deploy/aws/collector-policy.json allows
- * exactly what stands here (a test compares them).
+ * exactly what is only read for runs (a test compares them).
  */
 #ifndef COLLECTOR_CLOUD_AWS_SERVICE_H
 #define COLLECTOR_CLOUD_AWS_SERVICE_H
@@ -18,6 +18,9 @@ enum aws_service_id {
     AWS_STS,
     AWS_CLOUDTRAIL,
     AWS_LOGS,
+    AWS_CODEDEPLOY,
+    AWS_SNS,
+    AWS_CLOUDWATCH,
     AWS_SERVICE_COUNT
 };
 
@@ -66,6 +69,18 @@ enum aws_operation_id {
     CT_LOOKUP_EVENTS,
     LOGS_FILTER_EVENTS,
     LOGS_GET_EVENTS,
+    /* A gate's: the first two read, the others act. deploy/aws/gate-policy.json */
+    ECS_LIST_SERVICE_DEPLOYMENTS,
+    ECS_DESCRIBE_SERVICE_DEPLOYMENTS,
+    ECS_CONTINUE_SERVICE_DEPLOYMENT,
+    ECS_STOP_SERVICE_DEPLOYMENT,
+    ECS_UPDATE_SERVICE,
+    CODEDEPLOY_GET_DEPLOYMENT,
+    CODEDEPLOY_PUT_HOOK_STATUS,
+    CODEDEPLOY_STOP_DEPLOYMENT,
+    /* Alerts'. deploy/aws/alert-policy.json */
+    SNS_PUBLISH,
+    CLOUDWATCH_PUT_METRIC_DATA,
     AWS_OPERATION_COUNT
 };
 

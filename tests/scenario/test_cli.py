@@ -25,7 +25,7 @@ class Usage(unittest.TestCase):
         self.check([canreach, "rnu"], 2, "unknown command 'rnu'; did you mean 'run'?", "Try 'canreach help'.")
         self.check([canreach, "run", "--form", "web"], 2, "unknown option '--form'; did you mean '--from'?")
         self.check([canreach, "run", "--deadline", "5"], 2, "'5' is not a duration")
-        self.check([canreach, "run", "-o", "xml"], 2, "-o xml: expected table or json")
+        self.check([canreach, "run", "-o", "xml"], 2, "-o xml: expected table, csv, junit, markdown, github or json")
         self.check([canreach, "why", "web"], 2, "expected a source and a target")
         self.check([canreach, "matrix", "1", "2"], 2, "unexpected argument '2'")
         self.check([canreach, "matrix", "--url", "ftp://x"], 2, "expected http://HOST:PORT, https://... or unix:///PATH")
