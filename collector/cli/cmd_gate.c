@@ -354,7 +354,7 @@ static void print_action(const cJSON *action)
         putchar('\n');
     }
     if (*outcome) {
-        printf("  the deployment is %s; the pairs are mended: ", outcome);
+        printf("  at its end: %s; the pairs are mended: ", outcome);
         print_coloured(strcmp(mended, "yes") == 0 ? GREEN : YELLOW, mended, SIZE_MAX);
         putchar('\n');
     }

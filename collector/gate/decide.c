@@ -290,6 +290,8 @@ static int by_weight(const void *a, const void *b)
 
     if (x->weight != y->weight)
         return x->weight > y->weight ? -1 : 1;
+    if ((x->kind == GATE_CUT_OFF) != (y->kind == GATE_CUT_OFF)) /* the reason of all the others */
+        return x->kind == GATE_CUT_OFF ? -1 : 1;
     if (x->cell_count != y->cell_count)
         return x->cell_count > y->cell_count ? -1 : 1;
     return x->kind != y->kind             ? (x->kind < y->kind ? -1 : 1)

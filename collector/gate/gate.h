@@ -51,7 +51,7 @@ struct gate {
 
 /* The document that the API shows and the store keeps. */
 void gate_write(const struct gate *gate, struct buf *out);
-/* Of one that was stored. -EINVAL: it is none. */
+/* Of one that was stored, but for its id. -EINVAL: it is none. */
 int gate_read(struct gate *gate, const char *json, size_t length);
 void gate_deinit(struct gate *gate);
 

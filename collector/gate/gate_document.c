@@ -225,7 +225,6 @@ int gate_read(struct gate *gate, const char *json, size_t length)
 
     if (!object || read_request(gate, cJSON_GetObjectItemCaseSensitive(object, "request")) < 0)
         return -EINVAL;
-    gate->id = run_of(object, "id");
     gate->state =
         (enum gate_state)index_of(json_string(object, "state", ""), states, ARRAY_SIZE(states));
     gate->verdict = strcmp(verdict, "pass") == 0           ? VERDICT_PASS
@@ -251,7 +250,7 @@ int gate_read(struct gate *gate, const char *json, size_t length)
     gaps_read(&gate->gaps, cJSON_GetObjectItemCaseSensitive(object, "gaps"));
     read_action(gate, cJSON_GetObjectItemCaseSensitive(object, "action"));
     read_rollout(&gate->rollout, cJSON_GetObjectItemCaseSensitive(object, "rollout"));
-    return gate->id ? 0 : -EINVAL;
+    return 0;
 }
 
 void gate_deinit(struct gate *gate)

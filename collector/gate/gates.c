@@ -992,6 +992,8 @@ static int store_new(struct gate *gate, struct error *err)
     record.json = buf_text(&out);
     r = store_put_gate(gates->runs->store, &record);
     gate->id = record.id;
+    if (r == 0)
+        save(gate); /* with its id */
     return r < 0 ? error_set(err, -EIO, "the gate cannot be stored: %s",
                              store_problem(gates->runs->store))
                  : 0;
@@ -1024,12 +1026,15 @@ int gates_start(struct gates *gates, struct gate_request *request, int64_t *ret_
         snprintf(gate->name, sizeof(gate->name), "%.180s@%lld.%u", request->service,
                  (long long)gate->created_ms, (unsigned)gates->open_count);
     text_copy(gate->revision, sizeof(gate->revision), request->revision);
-    enter(gate, GATE_WAITING, request->wait_ms ? request->wait_ms : gates->settings.wait_ms);
+    gate->until_ms =
+        gate->created_ms + (request->wait_ms ? request->wait_ms : gates->settings.wait_ms);
     r = store_new(gate, err);
     if (r < 0) {
         gate_free(gate);
         return r;
     }
+    log_info("gate-started", "gate=%lld service=%s deployment=%s", (long long)gate->id,
+             LOG_QUOTE(gate->request.service), LOG_QUOTE(gate->name));
     *ret_id = gate->id;
     *ret_is_new = true;
     again_in(gate, 0);
@@ -1112,7 +1117,8 @@ static void resume(void *ctx, const struct store_gate *stored)
     struct gates *gates = ctx;
     struct gate *gate = new_gate(gates);
 
-    if (gate_read(gate, stored->json, strlen(stored->json)) < 0 || gate->id != stored->id) {
+    gate->id = stored->id;
+    if (gate_read(gate, stored->json, strlen(stored->json)) < 0) {
         log_error("gate-not-resumed", "gate=%lld error=\"its document cannot be read\"",
                   (long long)stored->id);
         gate_free(gate);

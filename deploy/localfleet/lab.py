@@ -10,11 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
 from . import faults, network, shell
 from .cloud import filters
+from .cloud.deployments import Deployments
+from .cloud.deployments import OPERATIONS as DEPLOYING
 from .cloud.sigv4 import Refused
 from .cloud.view import View
 from .dns import Registry
@@ -73,7 +76,9 @@ class Lab:
         self.store_folder = os.path.join(state, "store")
         self.rules, self.early_rules, self.planted, self.fault_count = [], [], {}, 0
         self.revisions = {}  # task -> of what it runs, other than the first
-        self.cloud = View(self.fleet, self.registry, state) if settings["cloud"] else None
+        self.lock = threading.RLock()  # a deployment goes on beside the requests
+        self.deployments = Deployments(self)
+        self.cloud = View(self.fleet, self.registry, state, self.deployments) if settings["cloud"] else None
 
     # ---- start ----
 
@@ -131,7 +136,10 @@ class Lab:
     def call(self, service, operation, text, user):
         """Of the stand-in: its answer, or the error that it is to give."""
         try:
-            answer = self.cloud.call(service, operation, json.loads(text))
+            if (service, operation) in DEPLOYING:
+                answer = self.deployments.call(operation, json.loads(text))
+            else:
+                answer = self.cloud.call(service, operation, json.loads(text))
         except Refused as refused:
             return json.dumps({"code": refused.code, "text": refused.text})
         self.show_cloud(user)
@@ -246,7 +254,7 @@ class Lab:
 
     def is_in_cloud(self, number):
         fault = self.planted.get(str(number))
-        return fault is None or fault.is_in_cloud
+        return number not in self.deployments.isolated.values() and (fault is None or fault.is_in_cloud)
 
     def plant(self, words):
         if not words or words[0] not in faults.KINDS:
@@ -320,7 +328,8 @@ class Lab:
                         self.processes.stop("collector")
                         stream.write(json.dumps({"ok": ""}) + "\n")
                         return
-                    answer = {"ok": self.command(words)}
+                    with self.lock:
+                        answer = {"ok": self.command(words)}
                 except (LocalError, RuntimeError, OSError) as error:
                     answer = {"error": str(error)}
                 except Exception:  # pylint: disable=broad-except; a mistake of ours: the fleet stays

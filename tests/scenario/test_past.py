@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 import time
-import unittest
 
 DEBIAN = "/usr/bin/python3"
 if sys.executable != DEBIAN:  # Debian's modules are for Debian's Python
@@ -16,57 +15,20 @@ import botocore.session
 from botocore.validate import ParamValidator
 
 import harness
+from lab import LabTest
 
 import aws
 
-ALICE = ("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
 PAST = {"cloudtrail:LookupEvents", "ec2:DescribeFlowLogs", "logs:FilterLogEvents", "logs:GetLogEvents"}
-READ = "import urllib.request as r; print(r.urlopen('http://10.77.0.6/standin/calls').read().decode())"
-ORDER = "import sys, urllib.request as r; r.urlopen(r.Request('http://10.77.0.6/standin/orders', sys.argv[1].encode()))"
-
-
 WITH_UDP = harness.SHOP + "  udp: { check: udp, port: 9999, send: 'ping', answer: ping }\n"
 
 
-class Lab(unittest.TestCase):
-    """A fleet with the stand-in, for each test."""
-
-    text = harness.SHOP
-
-    def setUp(self):
-        self.fleet = harness.Fleet(self.text, "--cloud", "facts")
-
-    def tearDown(self):
-        self.fleet.down()
-
-    def aws(self, *words):
-        """As alice."""
-        result = self.fleet.local("exec", "cloud", "env", f"AWS_ACCESS_KEY_ID={ALICE[0]}", f"AWS_SECRET_ACCESS_KEY={ALICE[1]}",
-                                  "AWS_REGION=eu-west-1", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true", "/usr/bin/aws",
-                                  "--endpoint-url", "http://10.77.0.6", *words)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return json.loads(result.stdout) if result.stdout.strip() else None
-
-    def order(self, *orders):
-        self.assertEqual(self.fleet.local("exec", "cloud", DEBIAN, "-c", ORDER, json.dumps(orders)).returncode, 0)
-
-    def calls(self):
-        return json.loads(self.fleet.local("exec", "cloud", DEBIAN, "-c", READ).stdout)
-
-    def also(self, **more):
-        """What else the cloud has, from the next fault or call on."""
-        with open(os.path.join(self.fleet.env["CANREACH_LOCAL_DIR"], "cloud.json"), "w", encoding="utf-8") as file:
-            json.dump(more, file)
-
+class Lab(LabTest):
     def rule(self, source, target):
         groups = {group["GroupName"]: group["GroupId"] for group in self.aws("ec2", "describe-security-groups")["SecurityGroups"]}
         rules = self.aws("ec2", "describe-security-group-rules")["SecurityGroupRules"]
         return groups[target], next(rule["SecurityGroupRuleId"] for rule in rules if rule["GroupId"] == groups[target]
                                     and rule.get("ReferencedGroupInfo", {}).get("GroupId") == groups[source])
-
-    def json(self, *words):
-        result = self.fleet.canreach(*words, "-o", "json")
-        return json.loads(result.stdout)
 
     def check_models(self, calls):
         for call in calls:
@@ -76,10 +38,6 @@ class Lab(unittest.TestCase):
             self.assertFalse(set(parameters) - set(shape.members), operation)
             report = ParamValidator().validate(parameters, shape)
             self.assertFalse(report.has_errors(), f"{operation}: {report.generate_report()}")
-
-    def estate(self):
-        with open(os.path.join(self.fleet.env["CANREACH_LOCAL_DIR"], "estate.json"), encoding="utf-8") as file:
-            return json.load(file)
 
 
 class Past(Lab):

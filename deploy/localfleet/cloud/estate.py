@@ -50,6 +50,7 @@ class Estate:
         self.groups = {}  # id -> of whom
         self.group_of, self.rules = {}, []
         self.acl_entries = {zone: [] for zone in ZONES}
+        self.deployments, self.current, self.registered = {}, {}, {}  # deployments.py has them
         self.unhealthy, self.stopped, self.revisions, self.pending = set(), set(), {}, {}
         self.denied, self.dns_support = [], True
         self.black_holes = []  # (zone, block)
@@ -179,7 +180,7 @@ class Estate:
         tasks = [self.ecs_task(service, task) for service in self.services.values() for task in service.tasks]
         definitions = {}
         for service in self.services.values():
-            for revision in {1, *(int(text.rsplit(":", 1)[1]) for text in self.revisions.values()
+            for revision in {1, *(int(text.rsplit(":", 1)[1]) for text in (*self.revisions.values(), *self.registered)
                                   if text.startswith(service.name + ":"))}:
                 definitions[f"{service.name}:{revision}"] = self.definition(service, revision)
         return {"clusters": {CLUSTER: {"services": services, "tasks": tasks}}, "definitions": definitions}
@@ -210,6 +211,9 @@ class Estate:
         running = sum(task.name not in self.stopped for task in service.tasks)
         revision = max((int(self.revisions[task.name].rsplit(":", 1)[1]) for task in service.tasks
                         if task.name in self.revisions), default=1)
+        history = self.deployments.get(service.name)
+        if history:
+            revision = self.current[service.name]
         network = {"awsvpcConfiguration": {"subnets": [self.subnet(zone) for zone in ZONES],
                                            "securityGroups": [self.group_id(service.name)],
                                            "assignPublicIp": "DISABLED"}}
@@ -220,6 +224,9 @@ class Estate:
                    "createdAt": self.started, "updatedAt": self.started, "launchType": "FARGATE",
                    "networkConfiguration": network, "rolloutState": state,
                    "rolloutStateReason": f"ECS deployment {state.lower()}."}
+        deployments = [primary]
+        if history:
+            deployments = self.rolling(service, primary, history[-1])
         return {"serviceArn": arn("ecs", f"service/{CLUSTER}/{service.name}"), "serviceName": service.name,
                 "clusterArn": arn("ecs", f"cluster/{CLUSTER}"), "status": "ACTIVE", "desiredCount": count,
                 "runningCount": running, "pendingCount": count - running, "launchType": "FARGATE",
@@ -228,9 +235,24 @@ class Estate:
                                             "maximumPercent": 200, "minimumHealthyPercent": 100},
                 "deploymentController": {"type": "ECS"}, "loadBalancers": [], "healthCheckGracePeriodSeconds": 0,
                 "serviceRegistries": [{"registryArn": self.registry_arn(name)} for name in self.names(service)],
-                "deployments": [primary], "schedulingStrategy": "REPLICA",
+                "deployments": deployments, "schedulingStrategy": "REPLICA",
                 "events": [{"id": short_id("event", service.name), "createdAt": self.started,
                             "message": f"(service {service.name}) has reached a steady state."}]}
+
+    def rolling(self, service, primary, last):
+        """The deployments while, and after, tasks are replaced."""
+        fresh = sum(self.revisions.get(task.name, f"{service.name}:1") == f"{service.name}:{self.current[service.name]}"
+                    for task in service.tasks)
+        state = "COMPLETED" if last.is_over and fresh == len(service.tasks) else "IN_PROGRESS"
+        primary.update(runningCount=fresh, pendingCount=len(service.tasks) - fresh, createdAt=last.created,
+                       rolloutState=state, rolloutStateReason=f"ECS deployment {state.lower()}.")
+        if fresh == len(service.tasks):
+            return [primary]
+        other = last.former if self.current[service.name] == last.revision else last.revision
+        return [primary, {**primary, "id": primary["id"] + "0", "status": "ACTIVE", "createdAt": self.started,
+                          "taskDefinition": self.definition_arn(service, other),
+                          "runningCount": len(service.tasks) - fresh, "pendingCount": 0,
+                          "desiredCount": len(service.tasks) - fresh, "rolloutState": "COMPLETED"}]
 
     def health_of(self, service, task):
         if not any(map(check_command, service.checks)):

@@ -3,6 +3,7 @@
 Answers have the members of the vendor's models; lists are paged by the server.
 """
 
+import uuid
 from datetime import datetime, timedelta, timezone
 
 from .sigv4 import Refused
@@ -59,6 +60,27 @@ def describe_task_definition(estate, parameters):
     if not definition:
         raise Refused("ClientException", "Unable to describe task definition.")
     return {"taskDefinition": definition}
+
+
+def list_service_deployments(estate, parameters):
+    service = short(parameters["service"])
+    found = [one for one in estate["ecs"].get("service_deployments", []) if short(one["serviceArn"]) == service]
+    keys = ("serviceDeploymentArn", "serviceArn", "clusterArn", "createdAt", "startedAt", "finishedAt", "status", "statusReason")
+    return {"serviceDeployments": [{key: one[key] for key in keys if key in one} for one in reversed(found)]}
+
+
+def describe_service_deployments(estate, parameters):
+    known = {one["serviceDeploymentArn"]: one for one in estate["ecs"].get("service_deployments", [])}
+    wanted = parameters["serviceDeploymentArns"]
+    return {"serviceDeployments": [known[name] for name in wanted if name in known],
+            "failures": [{"arn": name, "reason": "MISSING"} for name in wanted if name not in known]}
+
+
+def get_codedeploy(estate, parameters):
+    info = estate["ecs"].get("codedeploy", {}).get(parameters["deploymentId"])
+    if not info:
+        raise Refused("DeploymentDoesNotExistException", "No deployment found.")
+    return {"deploymentInfo": info}
 
 
 # ---- Cloud Map ----
@@ -203,6 +225,20 @@ def get_log_events(estate, parameters):
             "nextForwardToken": "f/0", "nextBackwardToken": "b/0"}
 
 
+# ---- SNS, CloudWatch: what was sent is in the server's list of calls ----
+
+def publish(_, parameters):
+    if not parameters.get("TopicArn", "").startswith("arn:aws:sns:"):
+        raise Refused("InvalidParameter", "Invalid parameter: TopicArn")
+    return {"MessageId": str(uuid.uuid4())}
+
+
+def put_metric_data(_, parameters):
+    if not parameters.get("Namespace") or not parameters.get("MetricData"):
+        raise Refused("MissingParameter", "The parameters Namespace and MetricData are required.")
+    return {}
+
+
 # ---- STS ----
 
 def role_keys(estate, parameters, what):
@@ -234,6 +270,9 @@ OPERATIONS = {
     ("ecs", "ListTasks"): (list_tasks, "taskArns", 100, 100),
     ("ecs", "DescribeTasks"): (describe_tasks, None, 0, 0),
     ("ecs", "DescribeTaskDefinition"): (describe_task_definition, None, 0, 0),
+    ("ecs", "ListServiceDeployments"): (list_service_deployments, "serviceDeployments", 20, 100),
+    ("ecs", "DescribeServiceDeployments"): (describe_service_deployments, None, 0, 0),
+    ("codedeploy", "GetDeployment"): (get_codedeploy, None, 0, 0),
     ("servicediscovery", "ListNamespaces"): (list_namespaces, "Namespaces", 100, 100),
     ("servicediscovery", "ListServices"): (list_registries, "Services", 100, 100),
     ("servicediscovery", "ListInstances"): (list_instances, "Instances", 100, 100),
@@ -261,6 +300,8 @@ OPERATIONS = {
     ("cloudtrail", "LookupEvents"): (lookup_events, "Events", 50, 50),
     ("logs", "FilterLogEvents"): (filter_log_events, "events", 10000, 10000),
     ("logs", "GetLogEvents"): (get_log_events, None, 0, 0),
+    ("sns", "Publish"): (publish, None, 0, 0),
+    ("monitoring", "PutMetricData"): (put_metric_data, None, 0, 0),
     ("sts", "AssumeRole"): (assume_role, None, 0, 0),
     ("sts", "AssumeRoleWithWebIdentity"): (assume_role_with_web_identity, None, 0, 0),
 }

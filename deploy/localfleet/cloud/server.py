@@ -27,14 +27,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote
 
 from .changes import CHANGES
+from .deployments import OPERATIONS as DEPLOYING
 from .operations import OPERATIONS, page
 from .sigv4 import Refused, verify
 from .wire import PROTOCOLS
 
 TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "Route53AutoNaming_v20170314": "servicediscovery",
-           "Route53Resolver": "route53resolver", "Logs_20140328": "logs",
+           "Route53Resolver": "route53resolver", "Logs_20140328": "logs", "CodeDeploy_20141006": "codedeploy",
            "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail"}
-VERSIONS = {"2016-11-15": "ec2", "2015-12-01": "elasticloadbalancing", "2011-06-15": "sts"}
+VERSIONS = {"2016-11-15": "ec2", "2015-12-01": "elasticloadbalancing", "2011-06-15": "sts",
+            "2010-03-31": "sns", "2010-08-01": "monitoring"}
 ROUTES = [(re.compile(r"/2013-04-01/hostedzonesbyvpc$"), "ListHostedZonesByVPC"),
           (re.compile(r"/2013-04-01/hostedzone/(?P<Id>[^/]+)/rrset$"), "ListResourceRecordSets")]
 UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
@@ -186,7 +188,8 @@ class Handler(BaseHTTPRequestHandler):
         request, service = Request(self, self.body()), "ecs"
         try:
             service, operation, parameters = parse(request)
-            if (service, operation) not in OPERATIONS and (service, operation) not in CHANGES:
+            is_change = (service, operation) in CHANGES or (service, operation) in DEPLOYING
+            if (service, operation) not in OPERATIONS and not is_change:
                 raise Refused("UnknownOperationException", f"{service}:{operation}")
             estate, region, access = self.server.estate(), "", ""
             if (service, operation) not in UNSIGNED:
@@ -194,9 +197,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.note(operation=f"{service}:{operation}", parameters=parameters, region=region,
                              agent=request.headers.get("user-agent", ""), method=request.method, path=self.path,
                              headers=request.headers, body=request.body.decode())
-            if (service, operation) in CHANGES:
+            if is_change and not self.is_denied(f"{service}:{operation}", estate):
                 self.change(service, operation, parameters, estate["keys"][access].get("user", "somebody"))
-            else:
+            elif not is_change:
                 self.answer(service, operation, parameters, estate)
         except Refused as refused:
             self.server.note(operation=f"{service}:refused", parameters={"code": refused.code}, region="",
@@ -204,6 +207,16 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(service, refused)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def is_denied(self, name, estate):
+        if name in estate.get("denied", ()):
+            raise Refused("AccessDeniedException", f"User is not authorized to perform: {name}")
+        order = self.server.order_for(name)
+        if order and order["do"] == "fail":
+            raise Refused("InternalFailure", "It is not you, it is us.")
+        if order and order["do"] == "hang":
+            time.sleep(order.get("seconds", 3600))
+        return False
 
     def answer(self, service, operation, parameters, estate):
         name = f"{service}:{operation}"

@@ -13,7 +13,8 @@ from .sigv4 import Refused
 
 
 class View:
-    def __init__(self, fleet, registry, state):
+    def __init__(self, fleet, registry, state, deployments):
+        self.deployments = deployments
         self.fleet, self.registry, self.state = fleet, registry, state
         self.started = time.time()
         self.path = os.path.join(state, "estate.json")
@@ -36,7 +37,9 @@ class View:
         estate = Estate(self.fleet, self.started)
         for fault in planted:
             fault.cloud(estate)
+        self.deployments.show(estate)
         document = estate.document(self.registry.rows())
+        document["ecs"].update(self.deployments.document())
         for service, operation, parameters in self.calls:
             try:
                 CHANGES[service, operation](document, parameters)

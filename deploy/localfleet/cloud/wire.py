@@ -74,7 +74,9 @@ class Rest(Query):
 
 
 JSON = Json()
-PROTOCOLS = {"ecs": JSON, "servicediscovery": JSON, "route53resolver": JSON, "cloudtrail": JSON, "logs": JSON, "ec2": Ec2(),
+PROTOCOLS = {"ecs": JSON, "codedeploy": JSON, "servicediscovery": JSON, "route53resolver": JSON, "cloudtrail": JSON, "logs": JSON, "ec2": Ec2(),
              "elasticloadbalancing": Query("http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"),
              "sts": Query("https://sts.amazonaws.com/doc/2011-06-15/"),
+             "sns": Query("http://sns.amazonaws.com/doc/2010-03-31/"),
+             "monitoring": Query("http://monitoring.amazonaws.com/doc/2010-08-01/"),
              "route53": Rest("https://route53.amazonaws.com/doc/2013-04-01/")}
