@@ -226,10 +226,11 @@ class NoVerdict(LabTest):
         self.deploy("web", ISOLATED=1)
         status, gate = self.gate("web", "--rollback", "ecs", "--wait", "4s")
         self.assertEqual((status, gate["verdict"]), (1, "fail"), gate)
-        self.assertEqual(kinds(gate)[0], ("revision-cut-off", "fail"))
+        self.assertEqual(kinds(gate)[0], ("revision-cut-off", "fail"), json.dumps(gate))
         self.assertIn("the new revision web:2 is cut off: ECS says that 2 of its tasks run", gate["summary"])
         self.assertEqual((gate["action"]["outcome"], gate["action"]["mended"]), ("succeeded", "yes"))
-        self.assertEqual(self.fleet.run()[0], 0)
+        status, document = self.fleet.run()
+        self.assertEqual((status, document["unfinished"], harness.states(document)), (0, [], {}))
 
     def test_refusals(self):
         for words, status, text in (

@@ -230,6 +230,7 @@ class Deployments:
             lab.stop_servers(task)
             self.set_up(task, environment)
             lab.revisions[task.name] = name
+            lab.show_cloud("ecs")  # its filters first
             lab.start_servers(task)
             lab.start_agent(task)
             lab.registry.change(rows, [])
