@@ -375,6 +375,7 @@ static void begin_probing(struct gate *gate)
     enter(gate, GATE_PROBING, gate->gates->settings.follow_ms);
     gate->run = gate->control = 0;
     gate->probe_at_ms = 0;
+    gate->asking = deployment_cancel(gate->asking); /* what is asked now is asked for more */
     advance(gate);
 }
 
