@@ -1,6 +1,8 @@
 #include "collector/api_internal.h"
 
+#include "collector/alert/alerts.h"
 #include "collector/baseline.h"
+#include "collector/schedule/schedules.h"
 #include "collector/view.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -338,6 +340,72 @@ static void show_diff(struct api *api, const struct httpd_request *request,
     store_run_deinit(&later);
 }
 
+static void show_schedules(struct api *api, const struct httpd_request *request,
+                           const struct captures *captures, struct httpd_response *response)
+{
+    (void)request;
+    (void)captures;
+    schedules_view(api->schedules, &response->body);
+}
+
+/* Open incidents; with ?all=1 also those that are over. */
+static void show_alerts(struct api *api, const struct httpd_request *request,
+                        const struct captures *captures, struct httpd_response *response)
+{
+    (void)captures;
+    alerts_view(api->alerts, !httpd_query(request, "all"), &response->body);
+}
+
+static void on_outage(void *ctx, const struct store_outage *outage)
+{
+    struct page *page = ctx;
+    char start[CLOCK_RFC3339_MAX], end[CLOCK_RFC3339_MAX];
+
+    if (page->count++ == page->limit)
+        return;
+    clock_rfc3339(outage->start_ms, start);
+    clock_rfc3339(outage->end_ms, end);
+    buf_printf(page->out, "%s{\"id\":\"%lld\",\"source\":", page->count > 1 ? "," : "",
+               (long long)outage->id);
+    buf_put_json(page->out, outage->source);
+    buf_puts(page->out, ",\"target\":");
+    buf_put_json(page->out, outage->target);
+    buf_puts(page->out, ",\"check\":");
+    buf_put_json(page->out, outage->check);
+    buf_printf(page->out, ",\"start\":\"%s\",\"start_run\":\"%lld\"", start,
+               (long long)outage->start_run);
+    if (outage->end_ms)
+        buf_printf(page->out, ",\"end\":\"%s\",\"end_run\":\"%lld\"", end,
+                   (long long)outage->end_run);
+    else
+        buf_puts(page->out, ",\"end\":null,\"end_run\":null");
+    buf_printf(page->out, ",\"seconds\":%lld,\"causes\":%s}",
+               (long long)((outage->end_ms ? outage->end_ms : clock_wall_ms()) - outage->start_ms) /
+                   1000,
+               outage->causes);
+    page->last = outage->id;
+}
+
+static void list_outages(struct api *api, const struct httpd_request *request,
+                         const struct captures *captures, struct httpd_response *response)
+{
+    const char *source = httpd_query(request, "source"), *target = httpd_query(request, "target");
+    struct page page = {.out = &response->body};
+    int64_t before = 0;
+
+    (void)captures;
+    if (!api_read_page(request, response, &page.limit, &before))
+        return;
+    buf_puts(&response->body, "{\"schema\":1,\"outages\":[");
+    store_each_outage(api->runs->store, before, source ? source : "", target ? target : "",
+                      page.limit + 1, on_outage, &page);
+    buf_puts(&response->body, "],\"next\":");
+    if (page.count > page.limit)
+        buf_printf(&response->body, "\"%lld\"}", (long long)page.last);
+    else
+        buf_puts(&response->body, "null}");
+}
+
 static void healthz(struct api *api, const struct httpd_request *request,
                     const struct captures *captures, struct httpd_response *response)
 {
@@ -386,6 +454,9 @@ static const struct route {
     {"GET", "/api/v1/runs/*/diagnoses", show_diagnoses},
     {"GET", "/api/v1/runs/*/cloud", show_estate},
     {"GET", "/api/v1/diff", show_diff},
+    {"GET", "/api/v1/alerts", show_alerts},
+    {"GET", "/api/v1/outages", list_outages},
+    {"GET", "/api/v1/schedules", show_schedules},
     {"POST", "/api/v1/gates", api_start_gate},
     {"GET", "/api/v1/gates", api_list_gates},
     {"GET", "/api/v1/gates/*", api_show_gate},

@@ -8,11 +8,15 @@
 #define API_PAGE_DEFAULT 50
 #define API_PAGE_MAX     500
 
+struct alerts;
 struct gates;
+struct schedules;
 
 struct api {
     struct runs *runs;
     struct gates *gates;
+    struct alerts *alerts;
+    struct schedules *schedules;
     void (*on_run_started)(void *ctx, struct run *run); /* hand its assignments out now */
     void *ctx;
 };

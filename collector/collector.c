@@ -1,6 +1,7 @@
 #include "collector/collector.h"
 
 #include "collector/api.h"
+#include "collector/cloud/aws.h"
 #include "collector/cloud.h"
 #include "collector/estate_store.h"
 #include "collector/fleet_merge.h"
@@ -38,6 +39,10 @@ struct collector {
     struct httpd *httpd;
     struct api api;
     struct gates *gates;
+    struct schedules *schedules;
+    struct alerts *alerts;
+    struct retention *retention;
+    struct aws *aws;     /* for alerts, where there is no cloud */
     struct cloud *cloud; /* NULL: the fleet file names no clusters */
     int64_t cloud_ms;
     struct fleet *fleet; /* the current one: a reference */
@@ -586,6 +591,8 @@ static void on_judged(void *ctx, const struct run *run)
     struct collector *collector = ctx;
 
     gates_run_judged(collector->gates, run->record.id);
+    if (!run->is_light)
+        alerts_run_judged(collector->alerts);
 }
 
 static int start_gates(struct collector *collector, const struct collector_settings *settings,
@@ -594,12 +601,47 @@ static int start_gates(struct collector *collector, const struct collector_setti
     struct gate_hooks hooks = {collector, commit, on_run_started};
 
     collector->gates = gates_new(collector->loop, &collector->runs, collector->cloud,
-                                 &settings->gate, &hooks, err);
+                                 &settings->config->gate, &hooks, err);
     if (!collector->gates)
         return -EIO;
     collector->api.gates = collector->gates;
     collector->runs.on_judged = on_judged;
     collector->runs.judged_ctx = collector;
+    return 0;
+}
+
+static bool needs_aws(const struct alert_settings *alerts)
+{
+    for (size_t i = 0; i < alerts->count; i++)
+        if (alerts->destinations[i].type == DESTINATION_SNS ||
+            alerts->destinations[i].type == DESTINATION_CLOUDWATCH)
+            return true;
+    return false;
+}
+
+/* What goes on by itself: by the clock, and to people. */
+static int start_services(struct collector *collector, const struct config *config,
+                          struct error *err)
+{
+    struct schedule_hooks hooks = {collector, commit, on_run_started};
+    struct aws *aws = NULL;
+
+    if (collector->cloud)
+        aws = cloud_aws(collector->cloud);
+    else if (needs_aws(&config->alerts))
+        aws = collector->aws = aws_new(collector->loop, NULL, err);
+    if (!aws && needs_aws(&config->alerts))
+        return -EINVAL;
+    collector->alerts =
+        alerts_new(collector->loop, &collector->runs, aws, &config->alerts, commit, collector, err);
+    if (!collector->alerts)
+        return -EINVAL;
+    collector->schedules = schedules_new(collector->loop, &collector->runs, config->schedules,
+                                         config->schedule_count, &hooks);
+    collector->retention =
+        retention_new(collector->loop, &collector->runs, &config->retention, commit, collector);
+    collector->api.alerts = collector->alerts;
+    collector->api.schedules = collector->schedules;
     return 0;
 }
 
@@ -616,13 +658,15 @@ struct collector *collector_new(struct loop *loop, struct fleet *fleet, struct s
     collector->turn_end = (struct loop_deferred){.fn = tick_runs, .ctx = collector};
     collector->housekeeping = (struct loop_timer){.fn = keep_house, .ctx = collector};
     collector->deadline = (struct loop_timer){.fn = tick_runs, .ctx = collector};
-    collector->api = (struct api){&collector->runs, NULL, on_run_started, collector};
+    collector->api =
+        (struct api){.runs = &collector->runs, .on_run_started = on_run_started, .ctx = collector};
     collector->fleet = fleet_ref(fleet);
     collector->cloud_ms = settings->cloud_ms;
     collector->written = BUF_INIT(FLEET_BYTES_MAX);
     buf_append(&collector->written, settings->fleet_text, settings->fleet_length);
     if (start_runs(collector, fleet, settings, err) < 0 || start_cloud(collector, fleet, err) < 0 ||
-        start_gates(collector, settings, err) < 0)
+        start_gates(collector, settings, err) < 0 ||
+        start_services(collector, settings->config, err) < 0)
         return collector_free(collector);
     collector->hub = hub_new(loop, settings->listen_agents, &events, err);
     if (!collector->hub)
@@ -644,6 +688,10 @@ struct collector *collector_free(struct collector *collector)
     collector->hub = hub_free(collector->hub);
     collector->runs.on_judged = NULL;
     collector->gates = gates_free(collector->gates);
+    collector->schedules = schedules_free(collector->schedules);
+    collector->retention = retention_free(collector->retention);
+    collector->alerts = alerts_free(collector->alerts);
+    collector->aws = aws_free(collector->aws);
     collector->cloud = cloud_free(collector->cloud);
     loop_undefer(collector->loop, &collector->turn_end);
     loop_timer_stop(collector->loop, &collector->housekeeping);

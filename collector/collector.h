@@ -3,7 +3,7 @@
 #define COLLECTOR_COLLECTOR_H
 
 #include "collector/fleet.h"
-#include "collector/gate/gates.h"
+#include "collector/config.h"
 #include "collector/store.h"
 #include "common/error.h"
 #include "common/loop.h"
@@ -13,12 +13,12 @@
 struct collector;
 
 struct collector_settings {
-    const char *listen_agents; /* NNG URL */
-    const char *listen_http;   /* ADDRESS:PORT or unix:PATH */
-    int64_t sample;            /* source tasks per service and run */
-    struct gate_settings gate;
-    int64_t cloud_ms;       /* for the cloud's view of a run */
-    const char *fleet_text; /* as it was read, for the store */
+    const char *listen_agents;   /* NNG URL */
+    const char *listen_http;     /* ADDRESS:PORT or unix:PATH */
+    int64_t sample;              /* source tasks per service and run */
+    const struct config *config; /* borrowed */
+    int64_t cloud_ms;            /* for the cloud's view of a run */
+    const char *fleet_text;      /* as it was read, for the store */
     size_t fleet_length;
 };
 

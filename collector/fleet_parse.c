@@ -440,7 +440,7 @@ static void read_source(struct parser *parser, const struct sections *sections)
     fleet->region = "";
     if (sections->source) {
         text = parser_one_of(parser, sections->source, "source", sources, ARRAY_SIZE(sources));
-        fleet->is_followed = text && strcmp(text, "ecs") == 0;
+        fleet->is_followed = parser->is_lenient = text && strcmp(text, "ecs") == 0;
     }
     if (sections->region) {
         text = parser_scalar(parser, sections->region, "region");
@@ -496,6 +496,7 @@ struct fleet *fleet_parse(const char *origin, const char *text, size_t length,
     if (!parser_load(&parser, text, length))
         return NULL;
     parser.fleet = mem_alloc(sizeof(*parser.fleet));
+    parser.arena = &parser.fleet->arena;
     parser.fleet->references = 1;
     root = yaml_document_get_root_node(&parser.document);
     if (root)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 struct settings {
-    const char *fleet, *store, *listen_agents, *listen_http, *log_level;
+    const char *fleet, *store, *listen_agents, *listen_http, *config, *log_level;
     int64_t sample, cloud_ms;
     bool help, version;
 };
@@ -32,6 +32,8 @@ static const struct option_spec specs[] = {
      "tcp://127.0.0.1:7700", 0, 0, "where agents connect: tcp://ADDRESS:PORT or ipc:///PATH"},
     {"listen-http", "CANREACH_LISTEN_HTTP", OPTION_STRING, FIELD(listen_http), "ADDR",
      "127.0.0.1:7780", 0, 0, "the API: ADDRESS:PORT, [IPV6]:PORT or unix:PATH"},
+    {"config", "CANREACH_CONFIG", OPTION_STRING, FIELD(config), "FILE", NULL, 0, 0,
+     "gate rules, schedules, alerts, retention (YAML); see canreach-collector(8)"},
     {"sample", "CANREACH_SAMPLE", OPTION_INT, FIELD(sample), "N", "16", 1, 1000,
      "source tasks of one service in one run; larger services take turns"},
     {"cloud-timeout", "CANREACH_CLOUD_TIMEOUT", OPTION_DURATION, FIELD(cloud_ms), "TIME", "15s",
@@ -103,13 +105,14 @@ static int check_settings(const struct settings *settings, struct error *err)
     return 0;
 }
 
-static int serve(const struct settings *settings, struct fleet *fleet, const struct buf *text)
+static int serve(const struct settings *settings, const struct config *config, struct fleet *fleet,
+                 const struct buf *text)
 {
     struct collector_settings wanted = {
         .listen_agents = settings->listen_agents,
         .listen_http = settings->listen_http,
         .sample = settings->sample,
-        .gate = GATE_SETTINGS_DEFAULT,
+        .config = config,
         .cloud_ms = settings->cloud_ms,
         .fleet_text = buf_text(text),
         .fleet_length = text->length,
@@ -151,6 +154,7 @@ int main(int argc, char **argv)
 {
     struct settings settings = {0};
     struct fleet_messages messages = {0};
+    struct config config;
     CLEANUP_BUF struct buf text = BUF_INIT(FLEET_BYTES_MAX + 1);
     enum log_level level;
     struct fleet *fleet;
@@ -175,10 +179,14 @@ int main(int argc, char **argv)
     if (check_settings(&settings, &err) < 0)
         return usage_error(err.text);
     raise_descriptors();
+    config_init(&config);
     fleet = fleet_load(settings.fleet, &messages, &text);
+    if (fleet && settings.config && config_load(&config, settings.config, &messages) < 0)
+        fleet = fleet_unref(fleet);
     fputs(buf_text(&messages.text), stderr);
     if (fleet)
-        status = serve(&settings, fleet, &text);
+        status = serve(&settings, &config, fleet, &text);
+    config_deinit(&config);
     fleet_unref(fleet);
     fleet_messages_deinit(&messages);
     return status;

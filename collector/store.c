@@ -26,6 +26,10 @@ _Static_assert(ARRAY_SIZE(store_migrations) == STORE_SCHEMA, "a migration per sc
     "(SELECT max(batch) FROM batch WHERE batch.assignment = assignment.id AND last), " \
     "(SELECT max(dropped) FROM batch WHERE batch.assignment = assignment.id) FROM assignment "
 
+#define OUTAGE_FIELDS                                                                           \
+    "SELECT id, source, target, check_name, start_ms, start_run, end_ms, end_run, causes FROM " \
+    "outage "
+
 #define ASSIGNMENTS_OF "(SELECT id FROM assignment WHERE run = ?)"
 
 #define GATE_FIELDS "SELECT id, deployment, service, open, created_ms, json FROM gate "
@@ -85,6 +89,53 @@ static const char *const statements[STATEMENT_COUNT] = {
     [FORGET_PARTS] = "DELETE FROM estate_part WHERE run = ?",
     [FORGET_ESTATE] = "DELETE FROM estate WHERE run = ?",
     [FORGET_RUN] = "DELETE FROM run WHERE id = ?",
+    [PUT_OUTAGE] = "INSERT INTO outage (source, target, check_name, start_ms, start_run, end_ms, "
+                   "end_run, causes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [END_OUTAGE] = "UPDATE outage SET end_ms = ?, end_run = ?, causes = ? WHERE id = ?",
+    [LIST_OPEN_OUTAGES] = OUTAGE_FIELDS "WHERE end_ms = 0 ORDER BY id",
+    [LIST_OUTAGES] = OUTAGE_FIELDS "WHERE id < ? AND (? = '' OR source = ?2) AND (? = '' OR "
+                                   "target = ?3) ORDER BY id DESC LIMIT ?",
+    /* Beyond the newest so many, or too old; but what is open, not told, or known to be needed. */
+    [LIST_EXPIRED] = RUN_FIELDS
+    "WHERE state = 4 AND ((trigger = 'watch' AND created_ms < ?1) OR (trigger != 'watch' AND told "
+    "AND kept < (SELECT max(id) FROM run WHERE state = 4 AND trigger != 'watch') AND id < (SELECT "
+    "max(id) FROM run WHERE state = 4 AND trigger != 'watch') AND (created_ms < ?2 OR id < "
+    "coalesce("
+    "(SELECT id FROM run WHERE trigger != 'watch' ORDER BY id DESC LIMIT 1 OFFSET ?3), 0) + 1))) "
+    "ORDER BY id LIMIT ?4",
+    [KEEP_RUN] = "UPDATE run SET kept = (SELECT max(id) FROM run WHERE state = 4 AND trigger != "
+                 "'watch') WHERE id = ?",
+    [FORGET_CONTENT] =
+        "DELETE FROM estate_content WHERE id NOT IN (SELECT content FROM estate_part)",
+    [FORGET_FLEETS] = "DELETE FROM fleet WHERE id NOT IN (SELECT fleet FROM run) AND id < (SELECT "
+                      "max(fleet) FROM run)",
+    [FORGET_OUTBOX] = "DELETE FROM outbox WHERE state != 'pending' AND created_ms < ? AND incident "
+                      "NOT IN (SELECT id FROM incident WHERE open)",
+    [FORGET_INCIDENTS] = "DELETE FROM incident WHERE NOT open AND resolved_ms < ?",
+    [FORGET_OUTAGES] = "DELETE FROM outage WHERE end_ms != 0 AND end_ms < ?",
+    [NEXT_UNTOLD] =
+        RUN_FIELDS "WHERE NOT told AND state = 4 AND trigger != 'watch' ORDER BY id LIMIT 1",
+    [SET_TOLD] = "UPDATE run SET told = 1 WHERE id = ?",
+    [COUNT_INCIDENT] = "UPDATE meta SET value = value + 1 WHERE key = 'incident'",
+    [GET_INCIDENT_COUNT] = "SELECT value FROM meta WHERE key = 'incident'",
+    [PUT_INCIDENT] = "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?)",
+    [LIST_INCIDENTS] = "SELECT id, open, opened_ms, told_ms, resolved_ms, json FROM incident "
+                       "WHERE open OR NOT ? ORDER BY id DESC LIMIT ?",
+    [PUT_OUTGOING] = "INSERT INTO outbox (destination, incident, kind, created_ms, json) "
+                     "VALUES (?, ?, ?, ?, ?)",
+    [NEXT_OUTGOING] =
+        "SELECT id, destination, incident, kind, created_ms, next_ms, attempts, state, error, "
+        "coalesce((SELECT remote FROM outbox AS other WHERE other.destination = outbox.destination "
+        "AND other.incident = outbox.incident AND other.remote != '' LIMIT 1), ''), json "
+        "FROM outbox WHERE destination = ? AND state = 'pending' ORDER BY id LIMIT 1",
+    [SET_OUTGOING] =
+        "UPDATE outbox SET state = ?, attempts = ?, next_ms = ?, error = ?, remote = ? "
+        "WHERE id = ?",
+    [COUNT_OUTGOING] =
+        "SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(state = 'failed'), "
+        "0) FROM outbox WHERE destination = ?",
+    [PUT_SCHEDULE] = "INSERT OR REPLACE INTO schedule VALUES (?, ?, ?)",
+    [GET_SCHEDULE] = "SELECT last_ms, run FROM schedule WHERE name = ?",
     [PUT_GATE] = "INSERT INTO gate (deployment, service, open, created_ms, json) "
                  "VALUES (?, ?, ?, ?, ?)",
     [SET_GATE] = "UPDATE gate SET open = ?, json = ? WHERE id = ?",

@@ -90,6 +90,22 @@ int store_set_run_state(struct store *store, int64_t run, enum run_state state);
 /* A newer agent of the same task goes on with it. */
 int store_set_source_instance(struct store *store, int64_t source, const char *instance);
 
+typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
+
+struct store_expiry {
+    int64_t keep_runs;       /* the newest so many stay ... */
+    int64_t before_ms;       /* ... unless they are from before then */
+    int64_t looks_before_ms; /* likewise light runs */
+    int64_t limit;
+};
+/* Runs whose time is over, oldest first; not those that store_keep_run() was told of since the last
+ * verdict. */
+int store_each_expired(struct store *store, const struct store_expiry *expiry, store_run_fn fn,
+                       void *ctx);
+int store_keep_run(struct store *store, int64_t run);
+/* What nothing refers to any more: contents, fleets; and what was sent, and is over, before then.
+ */
+int store_forget_rest(struct store *store, int64_t before_ms);
 /* All of a run, as if it had never been. */
 int store_forget_run(struct store *store, int64_t run);
 
@@ -123,7 +139,6 @@ int store_judge_run(struct store *store, const struct store_judgement *judgement
 /* 0; -ENOENT. `id` 0 is the last one that is not light. */
 int store_get_run(struct store *store, int64_t id, struct store_run *ret_run);
 
-typedef void (*store_run_fn)(void *ctx, const struct store_run *run);
 /* Newest first, ids below `before` (0: all), at most `limit`; light ones ("watch") are left out.
  * `only_open`: those without verdict, the light ones too. */
 int store_each_run(struct store *store, int64_t before, int64_t limit, bool only_open,
@@ -160,6 +175,75 @@ int64_t store_last_estate(struct store *store);
 typedef void (*store_part_fn)(void *ctx, const struct store_part *part);
 /* `fn` is called once where the run has that part. */
 int store_get_part(struct store *store, int64_t run, const char *name, store_part_fn fn, void *ctx);
+
+/* ---- alerts ---- */
+
+struct store_incident {
+    int64_t id;
+    bool is_open;
+    int64_t opened_ms, told_ms, resolved_ms; /* resolved 0: not yet */
+    const char *json;
+};
+
+struct store_outgoing { /* a message for a destination */
+    int64_t id;
+    const char *destination;
+    int64_t incident; /* 0: of none */
+    const char *kind;
+    int64_t created_ms, next_ms, attempts;
+    const char *state; /* pending, sent or failed */
+    const char *error, *remote;
+    const char *json;
+};
+
+struct store_outage { /* of a pair */
+    int64_t id;
+    const char *source, *target, *check;
+    int64_t start_ms, start_run;
+    int64_t end_ms, end_run; /* 0: it goes on */
+    const char *causes;      /* JSON: [{at, run, cause}] */
+};
+
+/* What one run changes. */
+struct store_telling {
+    int64_t run;
+    struct store_outage *outages; /* id 0: new */
+    size_t outage_count;
+    struct store_incident *incidents; /* new ones, and others in place of what they were */
+    size_t incident_count;
+    struct store_outgoing *outgoing;
+    size_t outgoing_count;
+};
+
+/* The first judged run whose incidents were not looked at, if any: `fn` is called once. */
+int store_next_untold(struct store *store, store_run_fn fn, void *ctx);
+/* All of it at once, and the run is told. */
+int store_tell(struct store *store, const struct store_telling *telling);
+int64_t store_next_incident(struct store *store); /* a new id */
+typedef void (*store_incident_fn)(void *ctx, const struct store_incident *incident);
+/* Newest first. */
+int store_each_incident(struct store *store, bool only_open, int64_t limit, store_incident_fn fn,
+                        void *ctx);
+typedef void (*store_outgoing_fn)(void *ctx, const struct store_outgoing *outgoing);
+/* The oldest that waits, if any; with the `remote` of an earlier one of its incident. */
+int store_next_outgoing(struct store *store, const char *destination, store_outgoing_fn fn,
+                        void *ctx);
+/* id, state, attempts, next_ms, error, remote. */
+int store_set_outgoing(struct store *store, const struct store_outgoing *outgoing);
+void store_count_outgoing(struct store *store, const char *destination, int64_t *ret_pending,
+                          int64_t *ret_failed);
+
+typedef void (*store_outage_fn)(void *ctx, const struct store_outage *outage);
+int store_each_open_outage(struct store *store, store_outage_fn fn, void *ctx);
+/* Newest first, ids below `before` (0: all); `source`, `target`: "" any. */
+int store_each_outage(struct store *store, int64_t before, const char *source, const char *target,
+                      int64_t limit, store_outage_fn fn, void *ctx);
+
+/* ---- schedules ---- */
+
+int store_put_schedule(struct store *store, const char *name, int64_t last_ms, int64_t run);
+/* The last time that was handled, and its run; 0: none yet. */
+int64_t store_get_schedule(struct store *store, const char *name, int64_t *ret_run);
 
 /* ---- gates ---- */
 

@@ -152,7 +152,37 @@ static const char *const store_migrations[] = {
     " open INTEGER NOT NULL,"
     " created_ms INTEGER NOT NULL,"
     " json TEXT NOT NULL);"
-    "CREATE INDEX gate_open ON gate (open) WHERE open;",
+    "CREATE INDEX gate_open ON gate (open) WHERE open;"
+
+    /* Whose incidents are not looked at yet; those from before there were any are done with. */
+    "ALTER TABLE run ADD told INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE run SET told = 1;"
+    "CREATE INDEX run_untold ON run (id) WHERE NOT told;"
+    "INSERT INTO meta VALUES ('incident', 0);"
+    "CREATE TABLE incident ("
+    " id INTEGER PRIMARY KEY, open INTEGER NOT NULL, opened_ms INTEGER NOT NULL,"
+    " told_ms INTEGER NOT NULL, resolved_ms INTEGER NOT NULL, json TEXT NOT NULL);"
+    "CREATE INDEX incident_open ON incident (id) WHERE open;"
+    "CREATE TABLE outbox ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT NOT NULL, incident INTEGER NOT NULL,"
+    " kind TEXT NOT NULL, created_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL DEFAULT 0,"
+    " attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'pending',"
+    " error TEXT NOT NULL DEFAULT '', remote TEXT NOT NULL DEFAULT '', json TEXT NOT NULL);"
+    "CREATE INDEX outbox_pending ON outbox (destination, id) WHERE state = 'pending';"
+    "CREATE INDEX outbox_incident ON outbox (destination, incident) WHERE remote != '';"
+
+    "CREATE TABLE schedule (name TEXT PRIMARY KEY, last_ms INTEGER NOT NULL, run INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+
+    /* The last good run of some pair: not asked again until a later run is judged. */
+    "ALTER TABLE run ADD kept INTEGER NOT NULL DEFAULT 0;" /* the newest run when it was looked at
+                                                            */
+    "CREATE TABLE outage ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, target TEXT NOT NULL,"
+    " check_name TEXT NOT NULL, start_ms INTEGER NOT NULL, start_run INTEGER NOT NULL,"
+    " end_ms INTEGER NOT NULL, end_run INTEGER NOT NULL, causes TEXT NOT NULL);"
+    "CREATE INDEX outage_open ON outage (id) WHERE end_ms = 0;"
+    "CREATE INDEX outage_pair ON outage (source, target, check_name);",
 };
 
 #endif

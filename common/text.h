@@ -21,7 +21,7 @@ size_t text_utf8_length(const char *text);
 /* Whole-string decimal; false on anything else or out of range. */
 bool text_to_int(const char *text, int64_t min, int64_t max, int64_t *ret_value);
 
-/* "500ms", "2s", "1.5s", "3m", "1h" into milliseconds; a bare number is refused. */
+/* "500ms", "2s", "1.5s", "3m", "1h", "30d" into milliseconds; a bare number is refused. */
 bool text_to_duration_ms(const char *text, int64_t *ret_ms);
 
 /* The candidate closest to `word` (edit distance, at most a third of its length and 3), or NULL. */

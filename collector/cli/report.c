@@ -434,8 +434,8 @@ static void put_gate_tail(const cJSON *gate, struct buf *out)
                    *json_string(action, "command", "") ? json_string(action, "command", "")
                                                        : json_string(action, "act", "?"));
         if (*json_string(action, "outcome", ""))
-            buf_printf(out, "; at its end: %s; mended: %s",
-                       json_string(action, "outcome", ""), json_string(action, "mended", "?"));
+            buf_printf(out, "; at its end: %s; mended: %s", json_string(action, "outcome", ""),
+                       json_string(action, "mended", "?"));
         if (*json_string(action, "problem", "")) {
             buf_puts(out, "; ");
             put_markdown(out, json_string(action, "problem", ""));

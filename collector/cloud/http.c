@@ -26,6 +26,8 @@ struct http_call {
     CURL *easy;
     struct curl_slist *headers;
     char *body_copy;
+    size_t body_length, body_sent; /* of a mail */
+    struct curl_slist *recipients;
     struct buf body;
     char date[HTTP_HEADER_MAX], error_type[HTTP_HEADER_MAX];
     char error[CURL_ERROR_SIZE];
@@ -174,6 +176,7 @@ static void free_call(struct http_call *call)
 {
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->recipients);
     buf_deinit(&call->body);
     mem_free(call->body_copy);
     mem_free(call);
@@ -239,6 +242,41 @@ static void finish_done(struct http *http)
     }
 }
 
+static size_t on_upload(char *data, size_t size, size_t count, void *ctx)
+{
+    struct http_call *call = ctx;
+    size_t left = call->body_length - call->body_sent, room = size * count;
+    size_t part = left < room ? left : room;
+
+    memcpy(data, call->body_copy + call->body_sent, part);
+    call->body_sent += part;
+    return part;
+}
+
+static bool set_mail(struct http_call *call, const struct http_request *request)
+{
+    const struct http_mail *mail = request->mail;
+    CURL *easy = call->easy;
+
+    call->body_copy = mem_dup(request->body, request->body_length);
+    call->body_length = request->body_length;
+    for (size_t i = 0; i < mail->to_count; i++)
+        call->recipients = curl_slist_append(call->recipients, mail->to[i]);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, mail->from);
+    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, call->recipients);
+    curl_easy_setopt(easy, CURLOPT_USE_SSL, mail->needs_tls ? CURLUSESSL_ALL : CURLUSESSL_TRY);
+    if (*mail->user) {
+        curl_easy_setopt(easy, CURLOPT_USERNAME, mail->user);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, mail->password);
+    }
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    return curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L) == CURLE_OK;
+}
+
 static bool set_body(struct http_call *call, const struct http_request *request)
 {
     if (strcmp(request->method, "POST") != 0)
@@ -284,7 +322,8 @@ static bool set_up(struct http_call *call, const struct http_request *request)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     if (request->is_direct || is_plain)
         curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK && set_body(call, request);
+    return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+           (request->mail ? set_mail(call, request) : set_body(call, request));
 }
 
 struct http_call *http_send(struct http *http, const struct http_request *request, http_fn fn,

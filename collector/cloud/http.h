@@ -16,12 +16,22 @@
 struct http;
 struct http_call;
 
+/* An e-mail in place of a request: `url` is smtp:// or smtps://, `body` the message (RFC 5322). */
+struct http_mail {
+    const char *from;
+    const char *const *to;
+    size_t to_count;
+    const char *user, *password; /* "": none */
+    bool needs_tls;              /* STARTTLS, or nothing is sent */
+};
+
 struct http_request {
     const char *method; /* GET, PUT or POST */
     const char *url;
     const char *const *headers; /* "Name: value" */
     size_t header_count;
-    const void *body; /* POST; copied */
+    const void *body;             /* POST; copied */
+    const struct http_mail *mail; /* NULL: HTTP it is */
     size_t body_length;
     int64_t timeout_ms; /* of the whole */
     size_t limit;       /* bytes of the answer's body; 0: HTTP_ANSWER_MAX */

@@ -1,5 +1,4 @@
-/* What every part of the fleet file's reader needs: nodes, and messages with their place. */
-#include "collector/fleet_parser.h"
+#include "collector/parser.h"
 
 #include "common/text.h"
 
@@ -74,7 +73,7 @@ void parser_lack(struct parser *parser, const yaml_node_t *node, const char *for
     va_list args;
 
     va_start(args, format);
-    say(parser, node ? &node->start_mark : NULL, !parser->fleet->is_followed, format, args);
+    say(parser, node ? &node->start_mark : NULL, !parser->is_lenient, format, args);
     va_end(args);
 }
 
@@ -146,6 +145,63 @@ void parser_each_key(struct parser *parser, const yaml_node_t *mapping, parser_k
     }
 }
 
+bool parser_each_item(struct parser *parser, const yaml_node_t *list, const char *what, size_t most,
+                      parser_item_fn fn, void *ctx)
+{
+    size_t count;
+
+    if (list->type != YAML_SEQUENCE_NODE) {
+        parser_fail(parser, list, "%s is %s; expected a list", what, parser_kind_of(list));
+        return false;
+    }
+    count = (size_t)(list->data.sequence.items.top - list->data.sequence.items.start);
+    if (count > most) {
+        parser_fail(parser, list, "%s has %zu entries; at most %zu", what, count, most);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (++parser->visited <= PARSER_NODES_MAX)
+            fn(parser, parser_node(parser, list->data.sequence.items.start[i]), ctx);
+    return true;
+}
+
+bool parser_duration(struct parser *parser, const yaml_node_t *node, const char *what,
+                     int64_t min_ms, int64_t max_ms, int64_t *ret_ms)
+{
+    const char *text = parser_scalar(parser, node, what);
+    int64_t ms;
+
+    if (!text)
+        return false;
+    if (!text_to_duration_ms(text, &ms)) {
+        parser_fail(parser, node,
+                    "%s is '%.40s'; expected a duration such as 500ms, 90s, 5m, 2h or 30d", what,
+                    text);
+        return false;
+    }
+    if (ms < min_ms || ms > max_ms) {
+        parser_fail(parser, node, "%s is out of range, %lld to %lld seconds", what,
+                    (long long)(min_ms / 1000), (long long)(max_ms / 1000));
+        return false;
+    }
+    *ret_ms = ms;
+    return true;
+}
+
+bool parser_int(struct parser *parser, const yaml_node_t *node, const char *what, int64_t min,
+                int64_t max, int64_t *ret_value)
+{
+    const char *text = parser_scalar(parser, node, what);
+
+    if (!text)
+        return false;
+    if (text_to_int(text, min, max, ret_value))
+        return true;
+    parser_fail(parser, node, "%s is '%.40s'; expected a number from %lld to %lld", what, text,
+                (long long)min, (long long)max);
+    return false;
+}
+
 void parser_unknown_key(struct parser *parser, const yaml_node_t *node, const char *key,
                         const char *where, const char *const *known, size_t count)
 {
@@ -155,7 +211,7 @@ void parser_unknown_key(struct parser *parser, const yaml_node_t *node, const ch
 
 const char *parser_keep(struct parser *parser, const char *text)
 {
-    return arena_strdup(&parser->fleet->arena, text);
+    return arena_strdup(parser->arena, text);
 }
 
 const char *parser_one_of(struct parser *parser, const yaml_node_t *node, const char *what,
