@@ -591,8 +591,10 @@ static void on_judged(void *ctx, const struct run *run)
     struct collector *collector = ctx;
 
     gates_run_judged(collector->gates, run->record.id);
-    if (!run->is_light)
-        alerts_run_judged(collector->alerts);
+    if (run->is_light)
+        return;
+    alerts_run_judged(collector->alerts);
+    retention_run_judged(collector->retention);
 }
 
 static int start_gates(struct collector *collector, const struct collector_settings *settings,

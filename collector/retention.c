@@ -9,6 +9,7 @@
 
 #define FIRST_MS   5000
 #define EVERY_MS   60000
+#define AFTER_MS   1000 /* a verdict */
 #define AT_ONCE    20  /* runs that go in one turn, ... */
 #define BUSY_MS    200 /* ... or as many as take so long */
 #define NEWER_RUNS 200 /* looked at for each pair of a run that is to go */
@@ -166,6 +167,11 @@ static void on_time(void *ctx)
 
     retention->commit(retention->ctx);
     forget(retention);
+}
+
+void retention_run_judged(struct retention *retention)
+{
+    loop_timer_in_ms(retention->loop, &retention->timer, AFTER_MS);
 }
 
 struct retention *retention_new(struct loop *loop, struct runs *runs,

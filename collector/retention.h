@@ -20,6 +20,8 @@ struct retention;
 struct retention *retention_new(struct loop *loop, struct runs *runs,
                                 const struct retention_settings *settings,
                                 void (*commit)(void *ctx), void *ctx);
+/* A run was judged: there is one more. */
+void retention_run_judged(struct retention *retention);
 struct retention *retention_free(struct retention *retention); /* accepts NULL */
 
 #endif

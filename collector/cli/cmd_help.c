@@ -91,6 +91,7 @@ static const struct {
     {"runs",
      "Lists earlier runs, the newest first. With an id: the tasks that took part, and which were\n"
      "late, missing or departed.\n\n"
+     "  --outages                  from when to when pairs did not work, and why\n"
      "  --limit N                  the newest N [20]\n"},
     {"fleet",
      "check FILE: validates a fleet file (YAML or JSON) and says line, column and what was\n"

@@ -2,6 +2,7 @@
 #include "collector/cli/command.h"
 #include "collector/cli/print.h"
 #include "collector/cli/table.h"
+#include "common/buf.h"
 #include "common/json.h"
 #include "common/text.h"
 
@@ -12,11 +13,14 @@
 struct settings {
     struct common_settings common;
     int64_t limit;
+    bool outages;
 };
 
 static const struct option_spec specs[] = {
     {"limit", NULL, OPTION_INT, offsetof(struct settings, limit), "N", "20", 1, 500,
      "the newest N"},
+    {"outages", NULL, OPTION_FLAG, offsetof(struct settings, outages), NULL, NULL, 0, 0,
+     "from when to when pairs did not work"},
     COMMON_OPTIONS,
 };
 
@@ -41,6 +45,42 @@ static void print_list(const cJSON *document)
         table_add(&table, PLAIN, "%s", json_string(run, "state", "?"));
         table_add(&table, verdict_colour(verdict), "%s%s", verdict,
                   json_bool(run, "incomplete", false) ? " (incomplete)" : "");
+    }
+    table_print(&table);
+    table_deinit(&table);
+}
+
+/* "network.sg-ingress, then target.not-listening". */
+static void add_causes(struct table *table, const cJSON *causes)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(4096);
+    const cJSON *cause;
+
+    cJSON_ArrayForEach(cause, causes)
+    {
+        const char *name = json_string(cause, "cause", "");
+        buf_printf(&text, "%s%s", text.length ? ", then " : "", *name ? name : "not known");
+    }
+    table_add(table, PLAIN, "%s", buf_text(&text));
+}
+
+static void print_outages(const cJSON *document)
+{
+    static const char *const heads[] = {"pair", "from", "until", "seconds", "cause"};
+    struct table table;
+    const cJSON *outage;
+
+    table_init(&table, heads, ARRAY_SIZE(heads));
+    cJSON_ArrayForEach(outage, cJSON_GetObjectItemCaseSensitive(document, "outages"))
+    {
+        const char *end = json_string(outage, "end", NULL);
+        table_add(&table, BOLD, "%s -> %s:%s", json_string(outage, "source", "?"),
+                  json_string(outage, "target", "?"), json_string(outage, "check", "?"));
+        table_add(&table, PLAIN, "%s", json_string(outage, "start", "?"));
+        table_add(&table, end ? PLAIN : RED, "%s", end ? end : "it goes on");
+        table_add(&table, PLAIN, "%lld",
+                  (long long)json_int(outage, "seconds", 0, INT64_MAX / 2, 0));
+        add_causes(&table, cJSON_GetObjectItemCaseSensitive(outage, "causes"));
     }
     table_print(&table);
     table_deinit(&table);
@@ -87,7 +127,8 @@ int cmd_runs(int argc, char **argv)
     if (is_one)
         snprintf(path, sizeof(path), "/api/v1/runs/%s", id);
     else
-        snprintf(path, sizeof(path), "/api/v1/runs?limit=%lld", (long long)settings.limit);
+        snprintf(path, sizeof(path), "/api/v1/%s?limit=%lld",
+                 settings.outages ? "outages" : "runs", (long long)settings.limit);
     status = command_get("runs", &settings.common, path, &document);
     if (status >= 0)
         return status;
@@ -95,6 +136,8 @@ int cmd_runs(int argc, char **argv)
         print_json(document);
     else if (is_one)
         print_one(document);
+    else if (settings.outages)
+        print_outages(document);
     else
         print_list(document);
     return EXIT_PASS;

@@ -153,6 +153,7 @@ class Lab:
             "--store", os.path.join(self.store_folder, "canreach.db"),
             "--listen-agents", f"tcp://{address}:{AGENTS_PORT}",
             "--listen-http", f"unix:{self.state}/api/collector.sock",
+            *(["--config", os.path.join(self.state, "config")] if self.settings.get("has_config") else []),
             "--log-level", self.settings["log_level"]]))
 
     def start_servers(self, task):
