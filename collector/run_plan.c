@@ -125,7 +125,7 @@ static int64_t needed_ms(const struct run *run)
 
     for (size_t c = 0; c < run->fleet->column_count; c++)
         names += (int64_t)fleet_column_service(run->fleet, c)->name_count;
-    return waves * (timeout_ms + RUN_WAVE_MS) + sources * samples * THROTTLE_SPACING_US / 1000 +
+    return waves * (timeout_ms + RUN_WAVE_MS) + sources * samples * THROTTLE_AVERAGE_US / 1000 +
            PROTO_DNS_MS + RUN_SLACK_MS + names * 8 * 1000 / PROTO_PROBE_RATE +
            (run->names_per_second ? names * 1000 / run->names_per_second : 0);
 }

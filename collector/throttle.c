@@ -37,6 +37,23 @@ struct throttle_place *throttle_place(struct throttle *throttle, const char *ser
     return place;
 }
 
+/* The newest of both, oldest first. */
+static void note_starts(struct throttle_limits *limits, const uint64_t *starts, unsigned count)
+{
+    uint64_t all[2 * THROTTLE_STARTS];
+    unsigned own = limits->start_count, i = 0, j = 0, total = 0, first;
+
+    while (i < own || j < count)
+        all[total++] = j == count || (i < own && limits->starts[i] <= starts[j])
+                           ? limits->starts[i++]
+                           : starts[j++];
+    if (!limits->starts)
+        limits->starts = mem_array(THROTTLE_STARTS, sizeof(*limits->starts));
+    first = total > THROTTLE_STARTS ? total - THROTTLE_STARTS : 0;
+    limits->start_count = total - first;
+    memcpy(limits->starts, all + first, limits->start_count * sizeof(*all));
+}
+
 static void merge(struct throttle_place *a, struct throttle_place *b)
 {
     a = leader_of(a);
@@ -47,6 +64,8 @@ static void merge(struct throttle_place *a, struct throttle_place *b)
     a->limits.in_flight += b->limits.in_flight;
     if (b->limits.next_us > a->limits.next_us)
         a->limits.next_us = b->limits.next_us;
+    if (b->limits.start_count)
+        note_starts(&a->limits, b->limits.starts, b->limits.start_count);
     a->given += b->given;
     if (b->most > a->most)
         a->most = b->most;
@@ -54,17 +73,39 @@ static void merge(struct throttle_place *a, struct throttle_place *b)
 
 /* ---- limits ---- */
 
+/* The first moment from which on so many may start, a spacing apart. */
+static uint64_t free_start(const struct throttle_limits *limits, unsigned starts, uint64_t now_us)
+{
+    uint64_t at_us = limits->next_us > now_us ? limits->next_us : now_us;
+
+    /* With the i-th of them the one THROTTLE_STARTS before it has to be a period ago. */
+    for (unsigned i = THROTTLE_STARTS - limits->start_count; i < starts && i < THROTTLE_STARTS;
+         i++) {
+        uint64_t free_us = limits->starts[i + limits->start_count - THROTTLE_STARTS] +
+                           THROTTLE_PERIOD_US - (uint64_t)THROTTLE_SPACING_US * i;
+        if (free_us > at_us)
+            at_us = free_us;
+    }
+    return at_us;
+}
+
 /* `others`: in flight there besides. */
 static bool take(struct throttle_limits *limits, unsigned others, const struct throttle_wish *wish,
                  uint64_t now_us, uint64_t *ret_delay_us)
 {
-    if (limits->in_flight + others + wish->weight + wish->reserve > THROTTLE_IN_FLIGHT ||
-        limits->next_us > now_us + THROTTLE_AHEAD_US)
+    uint64_t at_us;
+
+    if (limits->in_flight + others + wish->weight + wish->reserve > THROTTLE_IN_FLIGHT)
         return false;
-    if (limits->next_us < now_us)
-        limits->next_us = now_us;
-    *ret_delay_us = limits->next_us - now_us;
-    limits->next_us += (uint64_t)THROTTLE_SPACING_US * wish->starts;
+    at_us = free_start(limits, wish->starts, now_us);
+    if (at_us > now_us + THROTTLE_AHEAD_US)
+        return false;
+    *ret_delay_us = at_us - now_us;
+    for (unsigned i = 0; i < wish->starts; i++) {
+        uint64_t start_us = at_us + (uint64_t)THROTTLE_SPACING_US * i;
+        note_starts(limits, &start_us, 1);
+    }
+    limits->next_us = at_us + (uint64_t)THROTTLE_SPACING_US * wish->starts;
     limits->in_flight += wish->weight;
     return true;
 }
@@ -89,10 +130,9 @@ void throttle_give(struct throttle_place *place, unsigned weight)
 
 uint64_t throttle_retry_us(const struct throttle_place *place, uint64_t now_us)
 {
-    place = const_leader_of(place);
-    return place->limits.next_us > now_us + THROTTLE_AHEAD_US
-               ? place->limits.next_us - THROTTLE_AHEAD_US
-               : 0;
+    uint64_t at_us = free_start(&const_leader_of(place)->limits, 1, now_us);
+
+    return at_us > now_us + THROTTLE_AHEAD_US ? at_us - THROTTLE_AHEAD_US : 0;
 }
 
 /* ---- endpoints ---- */
@@ -269,12 +309,14 @@ void throttle_deinit(struct throttle *throttle)
     {
         HASH_DEL(throttle->endpoints, endpoint);
         mem_free(endpoint->key);
+        mem_free(endpoint->limits.starts);
         mem_free(endpoint);
     }
     HASH_ITER(hh, throttle->places, place, next_place)
     {
         HASH_DEL(throttle->places, place);
         mem_free(place->key);
+        mem_free(place->limits.starts);
         mem_free(place);
     }
 }

@@ -13,8 +13,12 @@
 #include <uthash.h>
 
 #define THROTTLE_IN_FLIGHT 5
-/* 45 starts a second: with the few that come late, no second has more than 50. */
-#define THROTTLE_SPACING_US    22000
+/* 50 starts, this far apart at least, in any such period: it is longer than the second that is
+ * promised, for the few that come late. */
+#define THROTTLE_STARTS        50
+#define THROTTLE_SPACING_US    10000
+#define THROTTLE_PERIOD_US     1100000
+#define THROTTLE_AVERAGE_US    (THROTTLE_PERIOD_US / THROTTLE_STARTS)
 #define THROTTLE_AHEAD_US      500000 /* a start is promised so long ahead at most */
 #define THROTTLE_ENDPOINTS_MAX 65536  /* remembered; beyond, an endpoint is treated as healthy */
 /* An unanswered connection stays in the accept queue of a hung app after we have closed ours. */
@@ -24,7 +28,9 @@
 
 struct throttle_limits {
     unsigned in_flight;
-    uint64_t next_us; /* the next start */
+    uint64_t next_us; /* no start before */
+    uint64_t *starts; /* the last ones, at most THROTTLE_STARTS, oldest first; owned */
+    unsigned start_count;
 };
 
 /* Where addresses are not known yet: each probe may reach any endpoint of the place. */

@@ -91,7 +91,7 @@ static void show_progress(const cJSON *run)
 static int wait_for_verdict(struct client *client, const char *id)
 {
     int64_t poll_ms = POLL_MIN_MS;
-    uint64_t answered_us = clock_mono_us();
+    uint64_t began_us = clock_mono_us(), answered_us = began_us;
     char path[96];
     struct error err;
 
@@ -112,8 +112,11 @@ static int wait_for_verdict(struct client *client, const char *id)
                                  err.text, id);
         }
         pause_ms(poll_ms);
-        if (poll_ms < POLL_MAX_MS)
-            poll_ms += poll_ms / 2;
+        /* The answer is late by a tenth of its time at most. */
+        poll_ms = (int64_t)(clock_mono_us() - began_us) / 10000;
+        poll_ms = poll_ms < POLL_MIN_MS   ? POLL_MIN_MS
+                  : poll_ms > POLL_MAX_MS ? POLL_MAX_MS
+                                          : poll_ms;
     }
 }
 
