@@ -79,6 +79,17 @@ static const struct {
      "  --on-inconclusive HOW      exit status of INCONCLUSIVE: pass (0), fail (1) or 3\n"
      "  --dry-run                  judge, say what would be done, do nothing\n"
      "  --attach GATE              wait for a gate that goes on already\n"},
+    {"watch",
+     "Looks at each pair again and again, once, without confirmation: a line when one goes away, "
+     "and\n"
+     "when it is back; at the end, for how long each was away. On a terminal a line shows how "
+     "many\n"
+     "work just now. Exit status: 1 if a pair is away at the end, 3 if it is not known.\n\n"
+     "  --about SERVICE...         only pairs with one of these as either end\n"
+     "  --from SERVICE...          only from these services\n"
+     "  --to SERVICE[:CHECK]...    only to these\n"
+     "  --every TIME               between two looks [1s]\n"
+     "  --for TIME                 and then end [until Ctrl-C]\n"},
     {"agents",
      "Lists the agents: link (live, or lost and for how long), age, version, how often their own\n"
      "limits refused or dropped something (with -o json: which), address.\n"},

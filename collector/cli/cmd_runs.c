@@ -127,8 +127,8 @@ int cmd_runs(int argc, char **argv)
     if (is_one)
         snprintf(path, sizeof(path), "/api/v1/runs/%s", id);
     else
-        snprintf(path, sizeof(path), "/api/v1/%s?limit=%lld",
-                 settings.outages ? "outages" : "runs", (long long)settings.limit);
+        snprintf(path, sizeof(path), "/api/v1/%s?limit=%lld", settings.outages ? "outages" : "runs",
+                 (long long)settings.limit);
     status = command_get("runs", &settings.common, path, &document);
     if (status >= 0)
         return status;

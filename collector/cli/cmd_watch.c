@@ -29,8 +29,7 @@ struct settings {
 static const struct option_spec specs[] = {
     {"about", NULL, OPTION_LIST, FIELD(about), "SERVICE...", NULL, 0, 0,
      "only pairs with one of these as either end"},
-    {"from", NULL, OPTION_LIST, FIELD(from), "SERVICE...", NULL, 0, 0,
-     "only from these services"},
+    {"from", NULL, OPTION_LIST, FIELD(from), "SERVICE...", NULL, 0, 0, "only from these services"},
     {"to", NULL, OPTION_LIST, FIELD(to), "SERVICE[:CHECK]...", NULL, 0, 0,
      "only to these services or checks"},
     {"every", NULL, OPTION_DURATION, FIELD(every_ms), "TIME", "1s", 500, 3600000,
@@ -195,8 +194,7 @@ static void print_summary(const struct watch *watch)
         snprintf(name, sizeof(name), "%.160s -> %.160s:%.160s", pair->source, pair->target,
                  pair->check);
         printf("  %-36s %7.1f in %zu gap%s, the longest %.1f%s\n", name,
-               (double)gaps_total_ms(pair, now_ms) / 1000, pair->count,
-               pair->count == 1 ? "" : "s",
+               (double)gaps_total_ms(pair, now_ms) / 1000, pair->count, pair->count == 1 ? "" : "s",
                (double)(pair->is_open && now_ms - gaps_last(pair)->from_ms > pair->longest_ms
                             ? now_ms - gaps_last(pair)->from_ms
                             : pair->longest_ms) /
@@ -226,9 +224,7 @@ static void print_result(const struct watch *watch, size_t looks)
 /* Green only where something was seen, and no pair is away, or not known, at the end. */
 static int status_of(const struct watch *watch)
 {
-    return watch->bad                        ? EXIT_FAIL
-           : watch->unknown || !watch->pairs ? EXIT_NO_VERDICT
-                                             : EXIT_PASS;
+    return watch->bad ? EXIT_FAIL : watch->unknown || !watch->pairs ? EXIT_NO_VERDICT : EXIT_PASS;
 }
 
 static int watch_pairs(struct watch *watch)

@@ -78,6 +78,7 @@ int cmd_matrix(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_services(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 

@@ -19,6 +19,7 @@ const struct command commands[] = {
      "markdown", cmd_diff},
     {"gate", "SERVICE [--rollback HOW]", "after a deployment: run, compare, decide, and act",
      "csv junit markdown github", cmd_gate},
+    {"watch", "[--about S]...", "live view: which pairs are away, and for how long", "", cmd_watch},
     {"agents", "", "the agents that the collector knows", "", cmd_agents},
     {"services", "[SERVICE]", "the services of the fleet, and what ECS says of them", "",
      cmd_services},

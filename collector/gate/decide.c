@@ -30,10 +30,12 @@ static bool has_family(const struct gate_cell *cell, const char *family)
     return strncmp(cell->cause, family, strlen(family)) == 0;
 }
 
-static bool is_stale_record(const struct gate_cell *cell)
+/* What a rollout may leave for a while, and time mends: records of tasks that are gone, or not yet
+ * there; an app that has just started. */
+static bool is_of_rollout(const struct gate_cell *cell)
 {
-    static const char *const causes[] = {"dns.stale", "dns.left-over", "dns.reused",
-                                         "dns.missing-task", "target.deploying"};
+    static const char *const causes[] = {"dns.stale",        "dns.left-over",    "dns.reused",
+                                         "dns.missing-task", "target.deploying", "target.starting"};
 
     for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
         if (strcmp(cell->cause, causes[i]) == 0)
@@ -69,16 +71,16 @@ static bool is_peers_fault(const struct gate_input *input, const struct gate_cel
 
 static enum gate_kind kind_of_failure(const struct gate_input *input, const struct gate_cell *cell)
 {
+    if (cell->before == BEFORE_BAD && !is_new_alone(cell))
+        return GATE_KNOWN;
+    if (is_of_rollout(cell))
+        return GATE_STALE;
     if (is_new_alone(cell))
         return GATE_NEW_FAILURE;
-    if (cell->before == BEFORE_BAD)
-        return GATE_KNOWN;
     if (do_both_fail(cell))
         return GATE_BOTH_REVISIONS;
     if (is_peers_fault(input, cell))
         return GATE_PEER;
-    if (is_stale_record(cell))
-        return GATE_STALE;
     if (cell->is_app_error)
         return GATE_APP_ERROR;
     return cell->before == BEFORE_GOOD ? GATE_NEW_FAILURE : GATE_NEVER_GOOD;
@@ -218,8 +220,8 @@ static const char *say(const struct gate_input *input, const struct gate_finding
                             count, pairs, count == 1 ? "is not" : "are not");
     case GATE_STALE:
         return arena_printf(arena,
-                            "%zu %s failing at records of tasks that are gone or new, after "
-                            "%lld s, which a rollout may leave so long",
+                            "%zu %s failing at tasks that are just going or coming, %lld s after "
+                            "the first look",
                             count, pairs, (long long)(input->rules.stale_ms / 1000));
     case GATE_APP_ERROR:
         return arena_printf(arena,

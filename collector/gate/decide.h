@@ -19,9 +19,9 @@ enum gate_weight { GATE_IGNORE, GATE_INCONCLUSIVE, GATE_FAIL };
 struct gate_rules {
     enum gate_weight known;     /* failed before the deployment, too */
     enum gate_weight draining;  /* an end of it left during the run */
-    enum gate_weight stale;     /* records of tasks that are gone, once their time was waited for */
+    enum gate_weight stale;     /* what a rollout leaves for a while, once that was waited for */
     enum gate_weight app_error; /* the app answers 5xx, and nothing else is wrong */
-    int64_t stale_ms;           /* so long stale records are waited for */
+    int64_t stale_ms;           /* ... so long */
 };
 #define GATE_RULES_DEFAULT                                                                     \
     ((struct gate_rules){GATE_INCONCLUSIVE, GATE_IGNORE, GATE_INCONCLUSIVE, GATE_INCONCLUSIVE, \

@@ -18,15 +18,25 @@ void gaps_deinit(struct gaps *gaps)
     *gaps = (struct gaps){0};
 }
 
-static struct gaps_pair *find(struct gaps *gaps, const char *source, const char *target,
-                              const char *check)
+const struct gaps_pair *gaps_find(const struct gaps *gaps, const char *source, const char *target,
+                                  const char *check)
 {
     for (size_t i = 0; i < gaps->count; i++) {
-        struct gaps_pair *pair = &gaps->pairs[i];
+        const struct gaps_pair *pair = &gaps->pairs[i];
         if (strcmp(pair->source, source) == 0 && strcmp(pair->target, target) == 0 &&
             strcmp(pair->check, check) == 0)
             return pair;
     }
+    return NULL;
+}
+
+static struct gaps_pair *find_or_add(struct gaps *gaps, const char *source, const char *target,
+                                     const char *check)
+{
+    const struct gaps_pair *pair = gaps_find(gaps, source, target, check);
+
+    if (pair)
+        return &gaps->pairs[pair - gaps->pairs];
     if (gaps->count == GAPS_PAIRS_MAX)
         return NULL;
     mem_grow(&gaps->pairs, gaps->count, &gaps->capacity, sizeof(*gaps->pairs));
@@ -72,7 +82,7 @@ static void end(struct gaps_pair *pair, int64_t at_ms)
 void gaps_note(struct gaps *gaps, const char *source, const char *target, const char *check,
                bool is_good, int64_t at_ms)
 {
-    struct gaps_pair *pair = find(gaps, source, target, check);
+    struct gaps_pair *pair = find_or_add(gaps, source, target, check);
 
     if (!pair)
         return;
@@ -156,8 +166,8 @@ static int64_t time_of(const cJSON *object, const char *key)
 static void read_pair(struct gaps *gaps, const cJSON *object)
 {
     struct gaps_pair *pair =
-        find(gaps, json_string(object, "source", ""), json_string(object, "target", ""),
-             json_string(object, "check", ""));
+        find_or_add(gaps, json_string(object, "source", ""), json_string(object, "target", ""),
+                    json_string(object, "check", ""));
     const cJSON *item;
 
     if (!pair)

@@ -32,13 +32,15 @@ struct gaps_pair {
 struct gaps {
     struct gaps_pair *pairs;
     size_t count, capacity;
-    size_t looks;
 };
 
 void gaps_deinit(struct gaps *gaps);
 /* One look at one pair; looks come in the order of their times. */
 void gaps_note(struct gaps *gaps, const char *source, const char *target, const char *check,
                bool is_good, int64_t at_ms);
+/* NULL: never looked at. */
+const struct gaps_pair *gaps_find(const struct gaps *gaps, const char *source, const char *target,
+                                  const char *check);
 /* The last gap that is kept, or NULL. */
 const struct gap *gaps_last(const struct gaps_pair *pair);
 /* So long without the pair, up to `now_ms` where a gap is open. */

@@ -177,6 +177,11 @@ static void test_stale_only(void **state)
     gate_decide(&input, &decision);
     assert_true(gate_is_stale_only(&decision));
     gate_decision_deinit(&decision);
+    cells[1].cause = "target.starting"; /* also where the former revision is well */
+    cells[1].former = (struct gate_share){2, 0};
+    gate_decide(&input, &decision);
+    assert_true(gate_is_stale_only(&decision));
+    gate_decision_deinit(&decision);
     cells[0] = failing();
     gate_decide(&input, &decision);
     assert_false(gate_is_stale_only(&decision));
