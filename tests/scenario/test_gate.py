@@ -1,11 +1,18 @@
 """canreach gate over a local fleet that deploys: good and bad revisions, every way to roll back, and
 what must never be a verdict."""
 
+import contextlib
+import http.client
+import http.server
+import importlib.util
+import io
 import json
 import os
 import shlex
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import harness
@@ -82,6 +89,15 @@ class Pipeline(LabTest):
             rows = self.fleet.canreach("matrix", gate["run"], "-o", "csv").stdout.split("\n")
             self.assertEqual(len(rows), 4 * 4 + 2)
             self.assertIn("api,web,http,8080,allow,fail,", "\n".join(rows))
+        with self.subTest("what it calls, its policy allows"):
+            called = {call["operation"] for call in self.calls() if call["agent"].startswith("canreach/")}
+            allowed = set()
+            for name in ("gate", "collector"):
+                with open(os.path.join(harness.ROOT, "deploy", "aws", f"{name}-policy.json"), encoding="utf-8") as file:
+                    allowed |= {action for statement in json.load(file)["Statement"] for action in
+                                ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
+            self.assertFalse(called - allowed)
+            self.assertIn("ecs:DescribeServiceDeployments", called)
 
     def test_while_the_deployment_waits_or_goes_on(self):
         self.assertEqual(self.fleet.run()[0], 0)
@@ -295,6 +311,113 @@ class Restarts(LabTest):
                 return
             time.sleep(0.02)
         self.fail(f"the gate is not {state}: {result.stdout}")
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """The collector's socket, as a server on loopback."""
+
+    path_to_socket = ""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.path_to_socket)
+        connection.request("POST", self.path, body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+class Examples(harness.FleetTest):
+    """What deploy/ offers to copy works: each over a real gate."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        Proxy.path_to_socket = cls.fleet.url.removeprefix("unix://")
+        cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.url = f"http://127.0.0.1:{cls.server.server_address[1]}"
+        spec = importlib.util.spec_from_file_location("hooks", os.path.join(harness.ROOT, "deploy", "aws", "hooks.py"))
+        cls.hooks = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(cls.hooks)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+        super().tearDownClass()
+
+    def lambda_hook(self, deployment, **environment):
+        """The answers until it is none to wait for."""
+        event = {"lifecycleStage": "POST_SCALE_UP", "executionId": "x", "executionDetails": {
+            "serviceDeploymentArn": deployment, "serviceArn": "arn:aws:ecs:eu-west-1:1:service/prod/web"}}
+        answers = []
+        with harness.patched_environment({"CANREACH_URL": self.url, **environment}), contextlib.redirect_stdout(io.StringIO()):
+            while not answers or (answers[-1]["hookStatus"] == "IN_PROGRESS" and len(answers) < 200):
+                answers.append(self.hooks.ecs_hook(event, None))
+                time.sleep(0.1)
+        return answers
+
+    def flagger(self, checksum, **metadata):
+        body = {"name": "web", "namespace": "shop", "phase": "Progressing", "checksum": checksum, "metadata": metadata}
+        result = harness.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", json.dumps(body), self.url + "/api/v1/flagger")
+        return int(result.stdout)
+
+    def until(self, expected, ask):
+        deadline = time.monotonic() + 30
+        while (status := ask()) != expected:
+            self.assertEqual(status, 425)
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+
+    def test_hooks_and_webhooks(self):
+        self.assertEqual(self.fleet.run()[0], 0)
+        answers = self.lambda_hook("arn:one")
+        self.assertEqual((answers[0], answers[-1]), ({"hookStatus": "IN_PROGRESS", "callBackDelay": 15}, {"hookStatus": "SUCCEEDED"}))
+        self.until(200, lambda: self.flagger("1", service="web"))
+        self.assertEqual(self.flagger("1", service="web", hook="rollback"), 409)
+        self.assertEqual(self.flagger("1", service="wbe", hook="x"), 400)
+        self.fleet.fault("drop", "web", "api")
+        self.assertEqual(self.lambda_hook("arn:two")[-1], {"hookStatus": "FAILED"})
+        self.fleet.heal()
+        self.assertEqual(self.fleet.run()[0], 0)
+        self.fleet.fault("drop", "web", "cache")
+        self.until(409, lambda: self.flagger("2", service="web"))
+        self.assertEqual(self.flagger("2", service="web", hook="rollback"), 200)
+        with harness.patched_environment({"CANREACH_URL": "http://127.0.0.1:1"}), contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(self.hooks.ecs_hook({"executionId": "x", "executionDetails": {"serviceArn": "a/web"}}, None),
+                             {"hookStatus": "IN_PROGRESS", "callBackDelay": 15})
+
+    def test_watch(self):
+        """Who is away, and for how long; the exit status is that of the end."""
+        watch = self.fleet.start_canreach("watch", "--about", "web", "--every", "500ms", "--for", "7s", "-o", "json")
+        time.sleep(1.5)
+        fault = self.fleet.fault("stop", "web")
+        time.sleep(2)
+        self.fleet.heal(fault)
+        document = json.loads(watch.communicate(timeout=20)[0])
+        self.assertEqual(watch.returncode, 0)
+        gaps = {(gap["source"], gap["target"]): gap["seconds"] for gap in document["gaps"]}
+        self.assertEqual(set(gaps), {("web", "web"), ("api", "web"), ("payments", "web"), ("cache", "web")})
+        self.assertTrue(all(1 < seconds < 5 for seconds in gaps.values()), gaps)
+        self.assertEqual(document["pairs"], 7)
+        result = self.fleet.canreach("watch", "--about", "wbe", "--for", "1s")
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("did you mean 'web'?", result.stderr)
+        self.fleet.fault("drop", "web", "api")
+        result = self.fleet.canreach("watch", "--from", "web", "--for", "2s")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stdout, r"(?m)^[0-9:]+  web -> api:http  fail$")
+        self.assertRegex(result.stdout, r"web -> api:http +[0-9.]+ in 1 gap, the longest [0-9.]+; it goes on")
 
 
 if __name__ == "__main__":
