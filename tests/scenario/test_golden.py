@@ -25,6 +25,8 @@ ANSWERS = {
     "/api/v1/services": "services.json",
     "/api/v1/runs": "runs.json",
     "/api/v1/runs/7": "run.json",
+    "/api/v1/gates/1": "gate.json",
+    "/api/v1/runs/5/matrix": "matrix.json",
 }
 
 
@@ -101,6 +103,11 @@ class Golden(unittest.TestCase):
         self.piped("services.txt", 0, "services")
         self.piped("runs.txt", 0, "runs")
         self.piped("run.txt", 0, "runs", "7")
+        self.piped("gate.txt", 1, "gate", "--attach", "1")
+        self.piped("gate.md", 1, "gate", "--attach", "1", "-o", "markdown")
+        self.piped("gate.github.txt", 1, "gate", "--attach", "1", "-o", "github")
+        self.piped("matrix.csv", 1, "matrix", "-o", "csv")
+        self.piped("matrix.junit.xml", 1, "matrix", "-o", "junit")
 
     def test_on_a_terminal(self):
         self.on_terminal("matrix.terminal.txt", 80, "matrix")
