@@ -640,8 +640,8 @@ static int start_services(struct collector *collector, const struct config *conf
         return -EINVAL;
     collector->schedules = schedules_new(collector->loop, &collector->runs, config->schedules,
                                          config->schedule_count, &hooks);
-    collector->retention =
-        retention_new(collector->loop, &collector->runs, &config->retention, commit, collector);
+    collector->retention = retention_new(collector->loop, &collector->runs, collector->gates,
+                                         &config->retention, commit, collector);
     collector->api.alerts = collector->alerts;
     collector->api.schedules = collector->schedules;
     return 0;
@@ -689,9 +689,9 @@ struct collector *collector_free(struct collector *collector)
     collector->httpd = httpd_free(collector->httpd);
     collector->hub = hub_free(collector->hub);
     collector->runs.on_judged = NULL;
-    collector->gates = gates_free(collector->gates);
     collector->schedules = schedules_free(collector->schedules);
     collector->retention = retention_free(collector->retention);
+    collector->gates = gates_free(collector->gates);
     collector->alerts = alerts_free(collector->alerts);
     collector->aws = aws_free(collector->aws);
     collector->cloud = cloud_free(collector->cloud);

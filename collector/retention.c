@@ -10,13 +10,14 @@
 #define FIRST_MS   5000
 #define EVERY_MS   60000
 #define AFTER_MS   1000 /* a verdict */
-#define AT_ONCE    20  /* runs that go in one turn, ... */
-#define BUSY_MS    200 /* ... or as many as take so long */
-#define NEWER_RUNS 200 /* looked at for each pair of a run that is to go */
+#define AT_ONCE    20   /* runs that go in one turn, ... */
+#define BUSY_MS    200  /* ... or as many as take so long */
+#define NEWER_RUNS 200  /* looked at for each pair of a run that is to go */
 
 struct retention {
     struct loop *loop;
     struct runs *runs;
+    const struct gates *gates;
     struct retention_settings settings;
     void (*commit)(void *ctx);
     void *ctx;
@@ -146,7 +147,7 @@ static void forget(struct retention *retention)
     store_each_expired(store, &expiry, take_candidate, &candidates);
     for (size_t i = 0; i < candidates.count && clock_mono_us() < until_us; i++) {
         int64_t id = candidates.ids[i];
-        if (runs_find(retention->runs, id))
+        if (runs_find(retention->runs, id) || gates_use_run(retention->gates, id))
             continue;
         if (is_last_good(store, id))
             store_keep_run(store, id);
@@ -174,14 +175,18 @@ void retention_run_judged(struct retention *retention)
     loop_timer_in_ms(retention->loop, &retention->timer, AFTER_MS);
 }
 
-struct retention *retention_new(struct loop *loop, struct runs *runs,
+struct retention *retention_new(struct loop *loop, struct runs *runs, const struct gates *gates,
                                 const struct retention_settings *settings,
                                 void (*commit)(void *ctx), void *ctx)
 {
     struct retention *retention = mem_alloc(sizeof(*retention));
 
-    *retention = (struct retention){
-        .loop = loop, .runs = runs, .settings = *settings, .commit = commit, .ctx = ctx};
+    *retention = (struct retention){.loop = loop,
+                                    .runs = runs,
+                                    .gates = gates,
+                                    .settings = *settings,
+                                    .commit = commit,
+                                    .ctx = ctx};
     retention->timer = (struct loop_timer){.fn = on_time, .ctx = retention};
     loop_timer_in_ms(loop, &retention->timer, FIRST_MS);
     return retention;

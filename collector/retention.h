@@ -1,15 +1,16 @@
 /* retention: how long runs are kept: so many, so long; but never less than what somebody needs: the
- * last good run of each pair, the one after it, runs of open gates, and those that are not told
- * yet. Looks (light runs) are kept for an hour. */
+ * last good run of each pair, runs of open gates, and those that are not told yet. Looks (light
+ * runs) are kept for a minute. */
 #ifndef COLLECTOR_RETENTION_H
 #define COLLECTOR_RETENTION_H
 
+#include "collector/gate/gates.h"
 #include "collector/run.h"
 #include "common/loop.h"
 
 #define RETENTION_RUNS    1000
 #define RETENTION_AGE_MS  (90LL * 86400000)
-#define RETENTION_LOOK_MS 3600000
+#define RETENTION_LOOK_MS 60000
 
 struct retention_settings {
     int64_t runs, age_ms;
@@ -17,7 +18,8 @@ struct retention_settings {
 
 struct retention;
 
-struct retention *retention_new(struct loop *loop, struct runs *runs,
+/* `gates`: whose runs are needed; borrowed, as all. */
+struct retention *retention_new(struct loop *loop, struct runs *runs, const struct gates *gates,
                                 const struct retention_settings *settings,
                                 void (*commit)(void *ctx), void *ctx);
 /* A run was judged: there is one more. */

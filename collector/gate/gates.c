@@ -883,12 +883,20 @@ static void on_judged(void *ctx)
     }
 }
 
+bool gates_use_run(const struct gates *gates, int64_t run)
+{
+    for (const struct gate *gate = gates->open; gate; gate = gate->next)
+        if (gate->run == run || gate->control == run || gate->verify == run || gate->look == run ||
+            (gate->request.baseline.kind == BASELINE_RUN && gate->request.baseline.run == run))
+            return true;
+    return false;
+}
+
 /* Within the runs' own turn nothing may be started. */
 void gates_run_judged(struct gates *gates, int64_t run)
 {
-    for (const struct gate *gate = gates->open; gate; gate = gate->next)
-        if (gate->run == run || gate->control == run || gate->verify == run || gate->look == run)
-            loop_defer(gates->loop, &gates->judged);
+    if (gates_use_run(gates, run))
+        loop_defer(gates->loop, &gates->judged);
 }
 
 /* ---- from outside ---- */

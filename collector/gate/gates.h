@@ -89,6 +89,8 @@ int gates_claim(struct gates *gates, int64_t id, struct error *err);
 /* What became of it: "" for fine. -ENOENT; -EALREADY: nobody claimed it. */
 int gates_acted(struct gates *gates, int64_t id, const char *problem, struct error *err);
 
+/* An open gate is to read that run. */
+bool gates_use_run(const struct gates *gates, int64_t run);
 /* A run was judged. */
 void gates_run_judged(struct gates *gates, int64_t run);
 
