@@ -67,43 +67,10 @@ static int read_trigger(const cJSON *object, const char **ret_trigger, struct er
                      text);
 }
 
-static int read_deadline(const cJSON *object, int64_t *ret_ms, struct error *err)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "deadline");
-
-    if (!item || cJSON_IsNull(item))
-        return 0;
-    if (!(cJSON_IsString(item) && text_to_duration_ms(item->valuestring, ret_ms)) &&
-        !json_is_int(item, ret_ms))
-        return error_set(err, -EINVAL, "'deadline' is neither \"30s\" nor milliseconds");
-    if (*ret_ms < RUN_DEADLINE_MIN_MS || *ret_ms > RUN_DEADLINE_MAX_MS)
-        return error_set(err, -EINVAL, "'deadline' is out of range, %d ms to %d ms",
-                         RUN_DEADLINE_MIN_MS, RUN_DEADLINE_MAX_MS);
-    return 0;
-}
-
-static int check_keys(const cJSON *object, struct error *err)
-{
-    static const char *const known[] = {"from", "to", "about", "without", "trigger", "deadline"};
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, object)
-    {
-        bool is_known = false;
-        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-            is_known |= strcmp(item->string, known[i]) == 0;
-        if (!is_known)
-            return error_set(err, -EINVAL,
-                             "unknown member '%.40s' (known: from, to, about, without, trigger, "
-                             "deadline)",
-                             item->string);
-    }
-    return 0;
-}
-
 int api_parse_run_request(const char *body, size_t length, struct run_request *ret_request,
                           struct error *err)
 {
+    static const char *const known[] = {"from", "to", "about", "without", "trigger", "deadline"};
     CLEANUP_JSON cJSON *object = NULL;
     int r;
 
@@ -115,7 +82,7 @@ int api_parse_run_request(const char *body, size_t length, struct run_request *r
         return -EINVAL;
     if (!cJSON_IsObject(object))
         return error_set(err, -EINVAL, "the body is not a JSON object");
-    r = check_keys(object, err);
+    r = json_check_keys(object, known, ARRAY_SIZE(known), err);
     if (r == 0)
         r = read_list(object, "from", &ret_request->from, err);
     if (r == 0)
@@ -126,7 +93,9 @@ int api_parse_run_request(const char *body, size_t length, struct run_request *r
         r = read_list(object, "without", &ret_request->without, err);
     if (r == 0)
         r = read_trigger(object, &ret_request->trigger, err);
-    return r < 0 ? r : read_deadline(object, &ret_request->deadline_ms, err);
+    return r < 0 ? r
+                 : json_duration_ms(object, "deadline", RUN_DEADLINE_MIN_MS, RUN_DEADLINE_MAX_MS,
+                                    &ret_request->deadline_ms, err);
 }
 
 static void start_run(struct api *api, const struct httpd_request *request,

@@ -43,7 +43,7 @@ void view_put_ms(struct buf *out, const char *key, int64_t us)
         buf_printf(out, "%lld.%03d", (long long)(us / 1000), (int)(us % 1000));
 }
 
-static void put_time(struct buf *out, const char *key, int64_t wall_ms)
+void view_put_time(struct buf *out, const char *key, int64_t wall_ms)
 {
     char text[CLOCK_RFC3339_MAX];
 
@@ -177,8 +177,8 @@ static void put_run_fields(const struct store_run *record, struct buf *out)
     buf_printf(out, "\"id\":\"%lld\",\"state\":\"%s\"", (long long)record->id,
                run_state_name(record->state));
     view_put_text(out, "trigger", record->trigger);
-    put_time(out, "started", record->created_ms);
-    put_time(out, "finished", record->finished_ms);
+    view_put_time(out, "started", record->created_ms);
+    view_put_time(out, "finished", record->finished_ms);
     view_put_key(out, "verdict");
     if (is_judged)
         buf_put_json(out, verdict_name((enum verdict)record->verdict));

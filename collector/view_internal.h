@@ -16,6 +16,8 @@ void view_put_text(struct buf *out, const char *key, const char *value);
 void view_put_int(struct buf *out, const char *key, int64_t value);
 /* Microseconds as milliseconds, or null for what never was. */
 void view_put_ms(struct buf *out, const char *key, int64_t us);
+/* RFC 3339, or null for 0. */
+void view_put_time(struct buf *out, const char *key, int64_t wall_ms);
 /* A run and when it was: {run, time}; null for run 0. */
 void view_put_moment(struct buf *out, const char *key, int64_t run, int64_t wall_ms);
 /* When, by whom, by which call; nothing where that is not known (0). */

@@ -1,8 +1,12 @@
 #include "common/json.h"
 
+#include "common/text.h"
+
 #include "common/mem.h"
 
 #include <cjson/cJSON.h>
+#include <string.h>
+#include <stdio.h>
 #include <errno.h>
 #include <math.h>
 
@@ -99,6 +103,44 @@ bool json_bool(const struct cJSON *object, const char *key, bool fallback)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
     return cJSON_IsBool(item) ? cJSON_IsTrue(item) : fallback;
+}
+
+int json_check_keys(const struct cJSON *object, const char *const *known, size_t count,
+                    struct error *err)
+{
+    const cJSON *item;
+    char list[256] = "";
+
+    cJSON_ArrayForEach(item, object)
+    {
+        bool is_known = false;
+        for (size_t i = 0; i < count; i++)
+            is_known |= strcmp(item->string, known[i]) == 0;
+        if (is_known)
+            continue;
+        for (size_t i = 0; i < count && strlen(list) + 34 < sizeof(list); i++)
+            snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%.30s", i ? ", " : "",
+                     known[i]);
+        return error_set(err, -EINVAL, "unknown member '%.40s' (known: %s)", item->string, list);
+    }
+    return 0;
+}
+
+int json_duration_ms(const struct cJSON *object, const char *key, int64_t min_ms, int64_t max_ms,
+                     int64_t *ret_ms, struct error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+    *ret_ms = 0;
+    if (!item || cJSON_IsNull(item))
+        return 0;
+    if (!(cJSON_IsString(item) && text_to_duration_ms(item->valuestring, ret_ms)) &&
+        !json_is_int(item, ret_ms))
+        return error_set(err, -EINVAL, "'%s' is neither \"30s\" nor milliseconds", key);
+    if (*ret_ms < min_ms || *ret_ms > max_ms)
+        return error_set(err, -EINVAL, "'%s' is out of range, %lld ms to %lld ms", key,
+                         (long long)min_ms, (long long)max_ms);
+    return 0;
 }
 
 void json_account_memory(void)

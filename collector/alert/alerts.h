@@ -18,8 +18,9 @@
 #define ALERT_BACKOFF_MS       5000 /* doubled with each try, up to ... */
 #define ALERT_BACKOFF_MAX_MS   900000
 #define ALERT_GIVE_UP_MS       (7LL * 86400000)
-#define ALERT_REFUSED_MAX      10 /* tries of what is refused (4xx): the next one is to have its turn \
-                                   */
+#define ALERT_REFUSED_MAX                                                  \
+    10 /* tries of what is refused (4xx): the next one is to have its turn \
+        */
 #define ALERT_TIMEOUT_MS 15000
 
 struct alert_settings {

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define POLL_MIN_MS  20
 #define POLL_MAX_MS  500
@@ -175,13 +174,6 @@ static int put_request(const struct settings *settings, const char *service, str
 
 /* ---- waiting ---- */
 
-static void pause_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    nanosleep(&time, NULL);
-}
-
 /* As the user's shell would; its output is not ours: it goes to stderr. */
 static int run_command(const char *command, const cJSON *gate)
 {
@@ -221,7 +213,7 @@ static void act(struct client *client, const struct settings *settings, const cJ
         buf_puts(&body, "{\"problem\":\"\"}");
     snprintf(path, sizeof(path), "/api/v1/gates/%s/acted", json_string(gate, "id", ""));
     for (int i = 0; i < 5 && client_call(client, path, buf_text(&body), &told, &err) == -EIO; i++)
-        pause_ms(1000);
+        command_pause_ms(1000);
 }
 
 static void show_progress(const cJSON *gate)
@@ -269,7 +261,7 @@ static int wait_for_gate(struct client *client, const struct settings *settings,
                                  err.text, id, id);
         }
         json_free(document);
-        pause_ms(poll_ms);
+        command_pause_ms(poll_ms);
         if (poll_ms < POLL_MAX_MS)
             poll_ms += poll_ms / 2;
     }

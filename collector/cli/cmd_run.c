@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define POLL_MIN_MS 10
 #define POLL_MAX_MS 200
@@ -56,13 +55,6 @@ static int start(struct client *client, const struct settings *settings, char *i
         return command_error("run", r == -EINVAL ? EXIT_USAGE : EXIT_NO_VERDICT, "%s", err.text);
     text_copy(id, size, json_string(answer, "id", ""));
     return -1;
-}
-
-static void pause_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    nanosleep(&time, NULL);
 }
 
 static void show_progress(const cJSON *run)
@@ -111,7 +103,7 @@ static int wait_for_verdict(struct client *client, const char *id)
             return command_error("run", EXIT_NO_VERDICT, "%s; run %s has no verdict that I know of",
                                  err.text, id);
         }
-        pause_ms(poll_ms);
+        command_pause_ms(poll_ms);
         /* The answer is late by a tenth of its time at most. */
         poll_ms = (int64_t)(clock_mono_us() - began_us) / 10000;
         poll_ms = poll_ms < POLL_MIN_MS   ? POLL_MIN_MS

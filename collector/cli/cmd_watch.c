@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POLL_MS 20
@@ -45,14 +44,6 @@ static void on_signal(int number)
 {
     (void)number;
     is_over = 1;
-}
-
-static void pause_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    if (ms > 0)
-        nanosleep(&time, NULL);
 }
 
 /* ---- one look ---- */
@@ -151,7 +142,7 @@ static int look(struct watch *watch, struct error *err)
         return r;
     snprintf(path, sizeof(path), "/api/v1/runs/%.20s/matrix", json_string(started, "id", ""));
     do {
-        pause_ms(POLL_MS);
+        command_pause_ms(POLL_MS);
         json_free_pointer(&document);
         r = client_call(watch->client, path, NULL, &document, err);
         if (r < 0)
@@ -251,9 +242,9 @@ static int watch_pairs(struct watch *watch)
         if (next_us < clock_mono_us())
             next_us = clock_mono_us();
         while (!is_over && clock_mono_us() < next_us)
-            pause_ms((int64_t)(next_us - clock_mono_us()) / 1000 < 50
-                         ? (int64_t)(next_us - clock_mono_us()) / 1000
-                         : 50);
+            command_pause_ms((int64_t)(next_us - clock_mono_us()) / 1000 < 50
+                                 ? (int64_t)(next_us - clock_mono_us()) / 1000
+                                 : 50);
     }
     print_progress_end();
     print_result(watch, looks);

@@ -64,6 +64,8 @@ bool command_wants_json(const struct common_settings *settings);
 int command_error(const char *name, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+void command_pause_ms(int64_t ms); /* not at all for 0 and less */
+
 /* A GET whose answer is the caller's; -1, or the exit status with the error said. */
 int command_get(const char *name, const struct common_settings *settings, const char *path,
                 struct cJSON **ret_answer);

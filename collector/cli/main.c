@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 const struct command commands[] = {
     {"run", "[--from S]... [--to S[:CHECK]]...", "start a run, show progress, print the matrix",
@@ -98,6 +99,14 @@ int command_parse(const char *name, const struct option_spec *specs, size_t coun
         return command_error(name, EXIT_USAGE, "unexpected argument '%s'",
                              positional->items[max_positional]);
     return -1;
+}
+
+void command_pause_ms(int64_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    if (ms > 0)
+        nanosleep(&time, NULL);
 }
 
 bool command_wants_json(const struct common_settings *settings)

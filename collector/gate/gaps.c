@@ -1,5 +1,6 @@
 #include "collector/gate/gaps.h"
 
+#include "collector/view_internal.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -103,28 +104,16 @@ int64_t gaps_total_ms(const struct gaps_pair *pair, int64_t now_ms)
 
 /* ---- JSON ---- */
 
-static void put_time(struct buf *out, const char *key, int64_t ms)
-{
-    char text[CLOCK_RFC3339_MAX];
-
-    clock_rfc3339(ms, text);
-    buf_printf(out, ",\"%s\":", key);
-    if (ms)
-        buf_put_json(out, text);
-    else
-        buf_puts(out, "null");
-}
-
 static void put_gap(struct buf *out, const struct gap *gap, int64_t now_ms)
 {
     int64_t end_ms = gap->until_ms ? gap->until_ms : now_ms;
 
     buf_printf(out, "{\"seconds\":%.1f", (double)(end_ms - gap->from_ms) / 1000);
     buf_printf(out, ",\"at_least\":%.1f", (double)(gap->to_ms - gap->from_ms) / 1000);
-    put_time(out, "after", gap->after_ms);
-    put_time(out, "from", gap->from_ms);
-    put_time(out, "to", gap->to_ms);
-    put_time(out, "until", gap->until_ms);
+    view_put_time(out, "after", gap->after_ms);
+    view_put_time(out, "from", gap->from_ms);
+    view_put_time(out, "to", gap->to_ms);
+    view_put_time(out, "until", gap->until_ms);
     buf_putc(out, '}');
 }
 

@@ -31,18 +31,6 @@ static size_t index_of(const char *name, const char *const *names, size_t count)
     return 0;
 }
 
-static void put_time(struct buf *out, const char *key, int64_t ms)
-{
-    char text[CLOCK_RFC3339_MAX];
-
-    view_put_key(out, key);
-    clock_rfc3339(ms, text);
-    if (ms)
-        buf_put_json(out, text);
-    else
-        buf_puts(out, "null");
-}
-
 static void put_run(struct buf *out, const char *key, int64_t id)
 {
     view_put_key(out, key);
@@ -77,7 +65,7 @@ static void put_rollout(const struct deployment *rollout, struct buf *out)
     view_put_text(out, "former", rollout->former);
     view_put_int(out, "desired", rollout->desired);
     view_put_int(out, "running", rollout->running);
-    put_time(out, "created", rollout->created_ms);
+    view_put_time(out, "created", rollout->created_ms);
     buf_putc(out, '}');
 }
 
@@ -95,9 +83,9 @@ static void put_action(const struct gate *gate, struct buf *out)
     view_put_text(out, "command", action->command ? action->command : "");
     view_put_text(out, "definition", action->definition);
     put_bool(out, "dry_run", gate->request.is_dry);
-    put_time(out, "intended", action->intended_ms);
+    view_put_time(out, "intended", action->intended_ms);
     put_bool(out, "sent", action->is_sent);
-    put_time(out, "done", action->done_ms);
+    view_put_time(out, "done", action->done_ms);
     view_put_text(out, "problem", action->problem);
     view_put_text(out, "outcome", action->outcome);
     view_put_text(out, "mended", mended[gate->mended]);
@@ -124,10 +112,10 @@ void gate_write(const struct gate *gate, struct buf *out)
         buf_puts(out, "null");
     else
         buf_put_json(out, verdict_name((enum verdict)gate->verdict));
-    put_time(out, "created", gate->created_ms);
-    put_time(out, "finished", gate->finished_ms);
-    put_time(out, "until", gate->until_ms);
-    put_time(out, "stale_until", gate->stale_until_ms);
+    view_put_time(out, "created", gate->created_ms);
+    view_put_time(out, "finished", gate->finished_ms);
+    view_put_time(out, "until", gate->until_ms);
+    view_put_time(out, "stale_until", gate->stale_until_ms);
     view_put_text(out, "summary", gate->summary);
     view_put_text(out, "waiting_for", gate->waiting_for);
     view_put_text(out, "revision", gate->revision);

@@ -17,25 +17,6 @@ static const char *const known[] = {"service",   "deployment",     "baseline", "
                                     "revision",  "tasks",          "wait",     "dry_run",
                                     "execution", "on_inconclusive"};
 
-static int check_keys(const cJSON *object, struct error *err)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, object)
-    {
-        bool is_known = false;
-        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-            is_known |= strcmp(item->string, known[i]) == 0;
-        if (!is_known)
-            return error_set(err, -EINVAL,
-                             "unknown member '%.40s' (known: service, deployment, baseline, "
-                             "rollback, revision, tasks, wait, dry_run, execution, "
-                             "on_inconclusive)",
-                             item->string);
-    }
-    return 0;
-}
-
 static int read_text(const cJSON *object, const char *key, const char **ret_text, struct error *err)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
@@ -102,18 +83,13 @@ static int read_rollback(const cJSON *object, struct gate_request *request, stru
 
 static int read_numbers(const cJSON *object, struct gate_request *request, struct error *err)
 {
-    const cJSON *wait = cJSON_GetObjectItemCaseSensitive(object, "wait");
+    int r = json_duration_ms(object, "wait", GATE_WAIT_MIN_MS, GATE_WAIT_MAX_MS, &request->wait_ms,
+                             err);
     const cJSON *tasks = cJSON_GetObjectItemCaseSensitive(object, "tasks");
     const char *word = json_string(object, "on_inconclusive", "3");
 
-    if (wait && !cJSON_IsNull(wait) &&
-        !(cJSON_IsString(wait) && text_to_duration_ms(wait->valuestring, &request->wait_ms)) &&
-        !json_is_int(wait, &request->wait_ms))
-        return error_set(err, -EINVAL, "'wait' is neither \"5m\" nor milliseconds");
-    if (request->wait_ms &&
-        (request->wait_ms < GATE_WAIT_MIN_MS || request->wait_ms > GATE_WAIT_MAX_MS))
-        return error_set(err, -EINVAL, "'wait' is out of range, %d ms to %d ms", GATE_WAIT_MIN_MS,
-                         GATE_WAIT_MAX_MS);
+    if (r < 0)
+        return r;
     if (tasks && !cJSON_IsNull(tasks) &&
         (!json_is_int(tasks, &request->tasks) || request->tasks < 1 ||
          request->tasks > FLEET_TASKS_MAX))
@@ -154,7 +130,7 @@ int gate_request_parse(const char *body, size_t length, struct gate_request *ret
         return -EINVAL;
     if (!cJSON_IsObject(object))
         return error_set(err, -EINVAL, "the body is not a JSON object");
-    r = check_keys(object, err);
+    r = json_check_keys(object, known, ARRAY_SIZE(known), err);
     if (r == 0)
         r = read_text(object, "service", &request->service, err);
     if (r == 0)

@@ -1,5 +1,6 @@
 #include "collector/schedule/schedules.h"
 
+#include "collector/view_internal.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -179,14 +180,6 @@ struct schedules *schedules_free(struct schedules *schedules)
     return NULL;
 }
 
-static void put_time(struct buf *out, const char *key, int64_t ms)
-{
-    char text[CLOCK_RFC3339_MAX];
-
-    clock_rfc3339(ms, text);
-    buf_printf(out, ms ? ",\"%s\":\"%s\"" : ",\"%s\":null", key, text);
-}
-
 void schedules_view(const struct schedules *schedules, struct buf *out)
 {
     buf_puts(out, "{\"schema\":1,\"schedules\":[");
@@ -198,8 +191,8 @@ void schedules_view(const struct schedules *schedules, struct buf *out)
         buf_put_json(out, schedule->settings->text);
         buf_puts(out, ",\"zone\":");
         buf_put_json(out, schedule->settings->zone->name);
-        put_time(out, "next", schedule->due_ms ? schedule->fire_ms : 0);
-        put_time(out, "last", schedule->last_ms);
+        view_put_time(out, "next", schedule->due_ms ? schedule->fire_ms : 0);
+        view_put_time(out, "last", schedule->last_ms);
         buf_puts(out, ",\"run\":");
         if (schedule->run)
             buf_printf(out, "\"%lld\"", (long long)schedule->run);

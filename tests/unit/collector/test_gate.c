@@ -359,7 +359,7 @@ static void test_requests(void **state)
     refuses("{\"service\":\"a\",\"baseline\":\"yesterday\"}", "neither \"last-good\"");
     refuses("{\"service\":\"a\",\"baseline\":[{\"source\":\"a\"}]}", "something that is not");
     refuses("{\"service\":\"a\",\"wait\":\"1ms\"}", "out of range");
-    refuses("{\"service\":\"a\",\"wait\":\"soon\"}", "neither \"5m\"");
+    refuses("{\"service\":\"a\",\"wait\":\"soon\"}", "neither \"30s\"");
     refuses("{\"service\":\"a\",\"tasks\":0}", "'tasks' is not a number");
     refuses("{\"service\":\"a\",\"on_inconclusive\":\"0\"}", "expected pass, fail or 3");
 }
