@@ -109,7 +109,8 @@ static const char *const statements[STATEMENT_COUNT] = {
         "DELETE FROM estate_content WHERE id NOT IN (SELECT content FROM estate_part)",
     [FORGET_FLEETS] = "DELETE FROM fleet WHERE id NOT IN (SELECT fleet FROM run) AND id < (SELECT "
                       "max(fleet) FROM run)",
-    [FORGET_OUTBOX] = "DELETE FROM outbox WHERE state != 'pending' AND created_ms < ? AND incident "
+    [FORGET_OUTBOX] = "DELETE FROM outbox WHERE created_ms < ?1 AND (state != 'pending' OR "
+                      "created_ms < ?1 - 2592000000) AND incident "
                       "NOT IN (SELECT id FROM incident WHERE open)",
     [FORGET_INCIDENTS] = "DELETE FROM incident WHERE NOT open AND resolved_ms < ?",
     [FORGET_OUTAGES] = "DELETE FROM outage WHERE end_ms != 0 AND end_ms < ?",
@@ -141,7 +142,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [SET_GATE] = "UPDATE gate SET open = ?, json = ? WHERE id = ?",
     [GET_GATE] = GATE_FIELDS "WHERE id = ?",
     [LAST_GATE] = GATE_FIELDS "ORDER BY id DESC LIMIT 1",
-    [FIND_GATE] = GATE_FIELDS "WHERE deployment = ?",
+    [FIND_GATE] = GATE_FIELDS "WHERE deployment = ? AND service = ?",
     [LIST_GATES] = GATE_FIELDS "WHERE id < ? ORDER BY id DESC LIMIT ?",
     [LIST_OPEN_GATES] = GATE_FIELDS "WHERE open AND id < ? ORDER BY id DESC LIMIT ?",
     [PUT_BATCH] = "INSERT OR IGNORE INTO batch (assignment, batch, last, dropped) "

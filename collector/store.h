@@ -254,13 +254,14 @@ struct store_gate {
     int64_t created_ms;
 };
 
-/* A new one, its id filled in. -EEXIST: the deployment has one. */
+/* A new one, its id filled in. -EEXIST: the service's deployment has one. */
 int store_put_gate(struct store *store, struct store_gate *gate);
 int store_set_gate(struct store *store, int64_t id, bool is_open, const char *json);
 typedef void (*store_gate_fn)(void *ctx, const struct store_gate *gate);
 /* `fn` is called once where there is such a gate: 0, or -ENOENT. `id` 0: the last one. */
 int store_get_gate(struct store *store, int64_t id, store_gate_fn fn, void *ctx);
-int store_find_gate(struct store *store, const char *deployment, store_gate_fn fn, void *ctx);
+int store_find_gate(struct store *store, const char *deployment, const char *service,
+                    store_gate_fn fn, void *ctx);
 /* Newest first, ids below `before` (0: all), at most `limit`. */
 int store_each_gate(struct store *store, int64_t before, int64_t limit, bool only_open,
                     store_gate_fn fn, void *ctx);

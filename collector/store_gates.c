@@ -61,9 +61,10 @@ int store_get_gate(struct store *store, int64_t id, store_gate_fn fn, void *ctx)
                fn, ctx);
 }
 
-int store_find_gate(struct store *store, const char *deployment, store_gate_fn fn, void *ctx)
+int store_find_gate(struct store *store, const char *deployment, const char *service,
+                    store_gate_fn fn, void *ctx)
 {
-    return get(store, store_bind(store, FIND_GATE, "s", deployment), fn, ctx);
+    return get(store, store_bind(store, FIND_GATE, "ss", deployment, service), fn, ctx);
 }
 
 int store_each_gate(struct store *store, int64_t before, int64_t limit, bool only_open,

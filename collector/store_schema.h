@@ -147,11 +147,11 @@ static const char *const store_migrations[] = {
 
     "CREATE TABLE gate ("
     " id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " deployment TEXT NOT NULL UNIQUE," /* one gate each, for ever */
-    " service TEXT NOT NULL,"
+    " deployment TEXT NOT NULL, service TEXT NOT NULL,"
     " open INTEGER NOT NULL,"
     " created_ms INTEGER NOT NULL,"
-    " json TEXT NOT NULL);"
+    " json TEXT NOT NULL,"
+    " UNIQUE (deployment, service));" /* one gate each, for ever */
     "CREATE INDEX gate_open ON gate (open) WHERE open;"
 
     /* Whose incidents are not looked at yet; those from before there were any are done with. */

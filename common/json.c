@@ -1,14 +1,13 @@
 #include "common/json.h"
 
+#include "common/mem.h"
 #include "common/text.h"
 
-#include "common/mem.h"
-
 #include <cjson/cJSON.h>
-#include <string.h>
-#include <stdio.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #define JSON_INT_MAX 9007199254740992.0 /* 2^53: beyond it a double skips whole numbers */
 

@@ -1016,7 +1016,8 @@ int gates_start(struct gates *gates, struct gate_request *request, int64_t *ret_
 
     *ret_is_new = false;
     if (r == 0 && *request->deployment &&
-        store_find_gate(gates->runs->store, request->deployment, take_id, ret_id) == 0) {
+        store_find_gate(gates->runs->store, request->deployment, request->service, take_id,
+                        ret_id) == 0) {
         gate_request_deinit(request);
         return 0;
     }

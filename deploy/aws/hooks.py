@@ -38,7 +38,7 @@ def ecs_hook(event, _context):
     stage = event.get("lifecycleStage", "")
     try:
         # One gate a stage: the name tells them apart.
-        gate = post_gate({"service": service, "deployment": f"{arn}#{stage}"})
+        gate = post_gate({"service": service, "deployment": f"{stage}/{arn}"})
     except urllib.error.HTTPError as error:
         print(json.dumps({"canreach": error.code, "detail": error.read().decode()[:500]}))
         if error.code in (409, 503):  # another gate is open; the collector starts: it may be asked again

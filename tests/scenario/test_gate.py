@@ -72,6 +72,8 @@ class Pipeline(LabTest):
             again, same = self.gate("web", "--deployment", "build-2", "--rollback", "ecs")
             self.assertEqual((again, same), (1, gate))
             self.assertEqual(len(self.acts()), 1)
+            status, other = self.gate("api", "--deployment", "build-2")  # of another service it is another one
+            self.assertEqual((status, other["service"]), (0, "api"))
         with self.subTest("what pipelines read"):
             status, names = self.check_junit("gate", "web", "--deployment", "build-2")
             self.assertEqual((status, names.count("name=")), (1, 5))

@@ -449,6 +449,166 @@ static void test_an_older_schema_is_taken_over(void **state)
     store_close(store);
 }
 
+/* ---- gates, alerts, retention ---- */
+
+static void keep_gate(void *ctx, const struct store_gate *gate)
+{
+    snprintf(ctx, 64, "%lld %s %s %s %d", (long long)gate->id, gate->service, gate->deployment,
+             gate->json, gate->is_open);
+}
+
+static void test_one_gate_for_a_deployment(void **state)
+{
+    struct store *store = open_store();
+    struct store_gate gate = {.deployment = "d", .service = "web", .json = "{}", .is_open = true};
+    struct store_gate same = gate, other = gate;
+    char text[64];
+
+    (void)state;
+    assert_int_equal(store_put_gate(store, &gate), 0);
+    assert_int_equal(store_put_gate(store, &same), -EEXIST);
+    other.service = "api";
+    assert_int_equal(store_put_gate(store, &other), 0);
+    assert_int_equal(store_set_gate(store, gate.id, false, "{1}"), 0);
+    assert_int_equal(store_find_gate(store, "d", "web", keep_gate, text), 0);
+    assert_string_equal(text, "1 web d {1} 0");
+    assert_int_equal(store_get_gate(store, 0, keep_gate, text), 0);
+    assert_string_equal(text, "2 api d {} 1");
+    assert_int_equal(store_find_gate(store, "e", "web", keep_gate, text), -ENOENT);
+    store_close(store);
+}
+
+static void keep_message(void *ctx, const struct store_outgoing *outgoing)
+{
+    snprintf(ctx, 64, "%lld %s %s", (long long)outgoing->id, outgoing->kind, outgoing->remote);
+}
+
+/* Each destination has its own queue; what an earlier message left there comes with the next. */
+static void test_the_outbox(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, run = put_run(store, &assignment), pending = -1, failed = -1;
+    struct store_incident incident = {
+        .id = store_next_incident(store), .is_open = true, .json = "{}"};
+    struct store_outgoing messages[] = {
+        {.destination = "a", .incident = 1, .kind = "opened", .json = "{}"},
+        {.destination = "b", .incident = 1, .kind = "opened", .json = "{}"},
+        {.destination = "a", .incident = 1, .kind = "resolved", .json = "{}"},
+    };
+    struct store_telling telling = {.run = run,
+                                    .incidents = &incident,
+                                    .incident_count = 1,
+                                    .outgoing = messages,
+                                    .outgoing_count = 3};
+    struct store_outgoing sent = {.id = 1, .state = "sent", .error = "", .remote = "OPS-1"};
+    char text[64] = "";
+
+    (void)state;
+    assert_int_equal(incident.id, 1);
+    assert_int_equal(store_next_incident(store), 2);
+    assert_int_equal(store_tell(store, &telling), 0);
+    store_next_outgoing(store, "a", keep_message, text);
+    assert_string_equal(text, "1 opened ");
+    assert_int_equal(store_set_outgoing(store, &sent), 0);
+    store_close(store);
+    store = open_store(); /* all of it is still there */
+    store_next_outgoing(store, "a", keep_message, text);
+    assert_string_equal(text, "3 resolved OPS-1");
+    store_next_outgoing(store, "b", keep_message, text);
+    assert_string_equal(text, "2 opened ");
+    store_count_outgoing(store, "a", &pending, &failed);
+    assert_int_equal(pending, 1);
+    assert_int_equal(failed, 0);
+    store_close(store);
+}
+
+static void count_run(void *ctx, const struct store_run *run)
+{
+    (void)run;
+    ++*(size_t *)ctx;
+}
+
+static size_t expired(struct store *store, int64_t keep_runs)
+{
+    struct store_expiry expiry = {.keep_runs = keep_runs, .limit = 100};
+    size_t count = 0;
+
+    assert_int_equal(store_each_expired(store, &expiry, count_run, &count), 0);
+    return count;
+}
+
+static void test_what_expires(void **state)
+{
+    struct store *store = open_store();
+    int64_t assignment, ids[5];
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        struct store_run run = {.finished_ms = 1};
+        struct store_judgement judgement = {.run = &run};
+        ids[i] = run.id = put_run(store, &assignment);
+        assert_int_equal(store_judge_run(store, &judgement), 0);
+    }
+    assert_int_equal(expired(store, 2), 0); /* none of them is told yet */
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(store_tell(store, &(struct store_telling){.run = ids[i]}), 0);
+    assert_int_equal(expired(store, 5), 0);
+    assert_int_equal(expired(store, 2), 3);
+    assert_int_equal(store_keep_run(store, ids[0]), 0);
+    assert_int_equal(expired(store, 2), 2);
+    assert_int_equal(store_forget_run(store, ids[1]), 0);
+    assert_int_equal(expired(store, 2), 1);
+    assert_int_equal(store_forget_rest(store, 0), 0);
+    store_close(store);
+}
+
+static void test_nothing_of_a_run_is_left(void **state)
+{
+    static const char *const tables[] = {"run",   "source",    "assignment",  "batch",
+                                         "probe", "cell",      "resolution",  "witness",
+                                         "owner", "diagnosis", "estate_part", "estate"};
+    struct store *store = open_store();
+    int64_t assignment, run = put_run(store, &assignment);
+    struct store_cell cell = {0, 0, "{}"};
+    struct store_owner owner = {"10.0.0.1", 0, "{}"};
+    const char *diagnosis = "{}";
+    struct store_run record = {.id = run};
+    struct store_judgement judgement = {.run = &record,
+                                        .cells = &cell,
+                                        .cell_count = 1,
+                                        .owners = &owner,
+                                        .owner_count = 1,
+                                        .diagnoses = &diagnosis,
+                                        .diagnosis_count = 1};
+    struct proto_report report = {.assignment = assignment,
+                                  .instance = "i1",
+                                  .batch = 1,
+                                  .is_last = true,
+                                  .probes = &probe,
+                                  .probe_count = 1};
+    sqlite3 *db;
+
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_put_report(store, &report, false), STORE_STORED);
+    assert_int_equal(store_commit(store), 0);
+    assert_int_equal(store_judge_run(store, &judgement), 0);
+    assert_int_equal(store_forget_run(store, run), 0);
+    store_close(store);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        sqlite3_stmt *statement;
+        char sql[64];
+        snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", tables[i]);
+        assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        if (sqlite3_column_int(statement, 0))
+            fail_msg("%s", tables[i]);
+        sqlite3_finalize(statement);
+    }
+    sqlite3_close(db);
+}
+
 static void test_a_newer_schema_is_refused(void **state)
 {
     (void)state;
@@ -526,6 +686,10 @@ int main(void)
         STORE_TEST(test_every_fact_is_kept),
         STORE_TEST(test_an_estate_is_stored_once),
         STORE_TEST(test_an_older_schema_is_taken_over),
+        STORE_TEST(test_one_gate_for_a_deployment),
+        STORE_TEST(test_the_outbox),
+        STORE_TEST(test_what_expires),
+        STORE_TEST(test_nothing_of_a_run_is_left),
         STORE_TEST(test_a_newer_schema_is_refused),
         STORE_TEST(test_a_second_collector_is_refused),
     };
