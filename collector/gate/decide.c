@@ -7,9 +7,10 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    "new-failure", "revision-cut-off", "known-failure", "both-revisions", "peer",
-    "never-good",  "stale-records",    "app-error",     "draining",       "no-data",
-    "own-fault",   "unproven",         "no-agents",     "untested",       "incomplete"};
+    "new-failure", "revision-cut-off", "known-failure", "both-revisions",
+    "peer",        "never-good",       "stale-records", "app-error",
+    "draining",    "no-data",          "own-fault",     "unproven",
+    "no-agents",   "untested",         "not-told",      "incomplete"};
 
 const char *gate_kind_name(enum gate_kind kind)
 {
@@ -238,6 +239,11 @@ static const char *say(const struct gate_input *input, const struct gate_finding
         return arena_printf(arena, "%zu %s unproven", count, pairs);
     case GATE_UNTESTED:
         return "no pair of the service that is expected to work, or to be closed, was tested";
+    case GATE_NOT_TOLD:
+        return arena_printf(arena,
+                            "which tasks are new is not known, since ECS does not say (%s): give "
+                            "--revision",
+                            input->problem);
     case GATE_NO_AGENTS:
         break;
     case GATE_INCOMPLETE:
@@ -265,6 +271,8 @@ static void judge_agents(const struct gate_input *input, struct gate_decision *d
     bool is_cut = !input->agents && input->running > 0 && input->was_heard && input->tried_new &&
                   !input->answered_new;
 
+    if (*input->problem)
+        add_finding(input, decision, GATE_NOT_TOLD, SIZE_MAX);
     if (!input->has_agents)
         return;
     if (is_cut)
@@ -307,7 +315,7 @@ void gate_decide(const struct gate_input *input, struct gate_decision *ret_decis
     struct gate_decision decision = {.verdict = VERDICT_PASS};
 
     decision.findings =
-        arena_alloc(&decision.arena, input->cell_count + 4, sizeof(*decision.findings));
+        arena_alloc(&decision.arena, input->cell_count + 5, sizeof(*decision.findings));
     for (size_t i = 0; i < input->cell_count; i++) {
         struct gate_finding *finding;
         enum gate_kind kind;

@@ -64,6 +64,8 @@ struct gate_input {
     bool was_heard;     /* agents of former tasks have reported */
     unsigned tried_new; /* peers' attempts at addresses that the cloud gives the new tasks */
     unsigned answered_new;
+    const char *problem; /* why the cloud does not say which tasks are new; "": it does, or nobody
+                            expects it to */
 };
 
 enum gate_kind {
@@ -81,6 +83,7 @@ enum gate_kind {
     GATE_UNPROVEN,
     GATE_NO_AGENTS,
     GATE_UNTESTED,
+    GATE_NOT_TOLD,
     GATE_INCOMPLETE
 };
 

@@ -320,12 +320,23 @@ static void read_hook(struct deployment *deployment, const struct tree *one)
     }
 }
 
+/* It was over before the service's present deployment was made: it is another one. (A rollback's is
+ * made before the service deployment that it belongs to is over.) */
+static bool is_of_before(const struct deployment_call *call, const struct tree *one)
+{
+    int64_t finished_ms = time_at(one, "finishedAt");
+
+    return !*call->question.arn && finished_ms && call->deployment.created_ms > finished_ms;
+}
+
 static void on_described(struct deployment_call *call, const struct tree *root)
 {
     struct deployment *deployment = &call->deployment;
     const struct tree *one = tree_items(root, "serviceDeployments");
 
-    if (one) {
+    if (one && is_of_before(call, one))
+        one = NULL; /* the new one is not listed yet: what the service itself says has to do */
+    else if (one) {
         text_copy(deployment->arn, sizeof(deployment->arn),
                   tree_text(one, "serviceDeploymentArn", ""));
         text_copy(deployment->status, sizeof(deployment->status), tree_text(one, "status", ""));

@@ -446,6 +446,9 @@ static void make_input(struct gate *gate, const struct gate_evidence *evidence,
         .was_heard = evidence->was_heard,
         .tried_new = evidence->tried_new,
         .answered_new = evidence->answered_new,
+        .problem = gate->gates->cloud && !gate->rollout.is_known && !*gate->revision
+                       ? gate->rollout.problem
+                       : "",
     };
 }
 
@@ -618,6 +621,12 @@ static void plan_update(struct gate *gate)
 
 static void plan_ecs(struct gate *gate)
 {
+    if (has_ended_otherwise(gate)) {
+        snprintf(gate->action.problem, sizeof(gate->action.problem),
+                 "it is %s already (%s): nothing is called",
+                 deployment_phase_name(gate->rollout.phase), gate->rollout.status);
+        return;
+    }
     switch (gate->rollout.phase) {
     case DEPLOYMENT_PAUSED:
         gate->action.act = ACT_HOOK_ROLLBACK;
@@ -682,6 +691,15 @@ static void on_acted(void *ctx, const char *problem)
     log_info("gate-acted", "gate=%lld service=%s act=%s problem=%s", (long long)gate->id,
              LOG_QUOTE(gate->request.service), LOG_QUOTE(deployment_act_name(action->act)),
              LOG_QUOTE(problem));
+    if (*problem && !gate->is_replanned &&
+        (action->act == ACT_STOP || action->act == ACT_HOOK_ROLLBACK)) {
+        /* It was refused, and did nothing: the deployment has gone on since it was asked about. */
+        gate->is_replanned = true;
+        mem_free(action->command);
+        *action = (struct gate_action){.act = ACT_NONE};
+        begin_acting(gate);
+        return;
+    }
     if (*problem || !is_rollback(action->act)) {
         end(gate);
         return;
@@ -692,26 +710,38 @@ static void on_acted(void *ctx, const char *problem)
     advance(gate);
 }
 
+/* What is to be done depends on how far the deployment is just now. */
 static void begin_acting(struct gate *gate)
+{
+    if (gate->request.rollback == ROLLBACK_NONE) {
+        end(gate);
+        return;
+    }
+    enter(gate, GATE_ACTING, CLAIM_MS);
+    gate->asked_ms = 0;
+    advance(gate);
+}
+
+/* False: the answer is awaited, or there is nothing to be done. */
+static bool plan(struct gate *gate)
 {
     CLEANUP_BUF struct buf command = BUF_INIT(4096);
     struct deployment_order order;
 
+    if (gate->asking || (!gate->asked_ms && ask(gate)))
+        return false;
     plan_action(gate);
-    if (gate->action.act == ACT_NONE) {
-        end(gate);
-        return;
+    if (gate->action.act != ACT_NONE) {
+        order = order_of(gate);
+        deployment_command(&order, &command);
+        gate->action.command = mem_strdup(buf_text(&command));
     }
-    order = order_of(gate);
-    deployment_command(&order, &command);
-    gate->action.command = mem_strdup(buf_text(&command));
-    if (gate->request.is_dry) {
+    if (gate->action.act == ACT_NONE || gate->request.is_dry) {
         end(gate);
-        return;
+        return false;
     }
     gate->action.intended_ms = clock_wall_ms();
-    enter(gate, GATE_ACTING, CLAIM_MS);
-    advance(gate);
+    return true;
 }
 
 /* Of an intent that another collector stored: what ECS shows says whether the call got there.
@@ -743,14 +773,17 @@ static bool is_sure_now(struct gate *gate)
  * (is_sure_now), and one whose store is full does nothing. */
 static void act(struct gate *gate)
 {
-    struct deployment_order order = order_of(gate);
+    struct deployment_order order;
 
+    if (!gate->action.intended_ms && !plan(gate))
+        return;
     if (gate->asking || (gate->is_unsure && !is_sure_now(gate)))
         return;
     if (!save(gate)) {
         again_in(gate, RETRY_MS);
         return;
     }
+    order = order_of(gate);
     if (gate->action.act != ACT_COMMAND && gate->gates->cloud) {
         gate->asking = deployment_do(cloud_aws(gate->gates->cloud), &order, on_acted, gate);
         return;
@@ -1136,7 +1169,8 @@ static void resume(void *ctx, const struct store_gate *stored)
     }
     log_info("gate-resumed", "gate=%lld service=%s state=%s", (long long)gate->id,
              LOG_QUOTE(gate->request.service), gate_state_name(gate->state));
-    gate->is_unsure = gate->state == GATE_ACTING && gate->action.act != ACT_COMMAND;
+    gate->is_unsure =
+        gate->state == GATE_ACTING && gate->action.intended_ms && gate->action.act != ACT_COMMAND;
     if (gate->is_unsure) {
         gate->until_ms = clock_wall_ms() + UNSURE_MS;
         gate->rollout.is_known = false; /* as it was then */

@@ -230,6 +230,15 @@ class NoVerdict(LabTest):
             self.assertEqual((status, gate["verdict"], gate["action"]["mended"]), (1, "fail", "unknown"), before)
             self.assertIn("ecs:UpdateService: AccessDeniedException", gate["action"]["problem"])
             self.assertIn("allow it, see deploy/aws/gate-policy.json", gate["action"]["problem"])
+        with self.subTest("ECS does not say which tasks are new: no verdict on whatever runs there"):
+            self.also(denied=["ecs:DescribeServices"])
+            self.fleet.heal(self.fleet.fault("ttl", "api", "10"))
+            status, gate = self.gate("api", "--rollback", "ecs")
+            self.assertEqual(status, 3)
+            text, = (finding["text"] for finding in gate["findings"] if finding["kind"] == "not-told")
+            self.assertIn("ecs:DescribeServices: AccessDeniedException", text)
+            status, gate = self.gate("api", "--revision", "api:1")
+            self.assertEqual((status, gate["revision"]), (3, "api:1"))  # web, which is broken, fails for it, too
 
     def deploy_as_planned(self, service):
         """A bad one, while it is still allowed."""

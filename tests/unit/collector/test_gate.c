@@ -42,7 +42,8 @@ static struct gate_input input_of(const struct gate_cell *cells, size_t count)
                                .agents = 2,
                                .expected = 2,
                                .running = 2,
-                               .was_heard = true};
+                               .was_heard = true,
+                               .problem = ""};
 }
 
 /* The verdict over these inputs, and the kind of the first finding. */
@@ -209,6 +210,9 @@ static void test_nothing_known_is_not_green(void **state)
         expect_cell(&cell, VERDICT_INCONCLUSIVE, (int)kinds[i], "");
     }
     cell = good;
+    input.problem = "ecs:DescribeServices: AccessDeniedException";
+    expect(&input, VERDICT_INCONCLUSIVE, GATE_NOT_TOLD, "give --revision");
+    input.problem = "";
     input.is_incomplete = true;
     expect(&input, VERDICT_INCONCLUSIVE, GATE_INCOMPLETE, "incomplete");
 }
@@ -226,7 +230,8 @@ static void test_cut_off(void **state)
                                    .expected = 2,
                                    .running = 2,
                                    .was_heard = true,
-                                   .tried_new = 4};
+                                   .tried_new = 4,
+                                   .problem = ""};
     struct gate_input input = cut;
 
     (void)state;
