@@ -76,6 +76,8 @@ static enum gate_kind kind_of_failure(const struct gate_input *input, const stru
         return GATE_KNOWN;
     if (is_of_rollout(cell))
         return GATE_STALE;
+    if (strcmp(cell->cause, "network.loss") == 0)
+        return GATE_LOSS;
     if (is_new_alone(cell))
         return GATE_NEW_FAILURE;
     if (do_both_fail(cell))
@@ -224,6 +226,9 @@ static const char *say(const struct gate_input *input, const struct gate_finding
                             "%zu %s failing at tasks that are just going or coming, %lld s after "
                             "the first look",
                             count, pairs, (long long)(input->rules.stale_ms / 1000));
+    case GATE_LOSS:
+        return arena_printf(arena, "%zu %s on whose way packets get lost: no deployment does that",
+                            count, pairs);
     case GATE_APP_ERROR:
         return arena_printf(arena,
                             "%zu %s where the app is reached and answers 5xx: what it depends on "
@@ -340,18 +345,33 @@ void gate_decide(const struct gate_input *input, struct gate_decision *ret_decis
     *ret_decision = decision;
 }
 
-bool gate_is_stale_only(const struct gate_decision *decision)
+bool gate_is_transient(const struct gate_decision *decision)
 {
-    bool is_stale = false;
+    bool is_transient = false;
 
     for (size_t i = 0; i < decision->finding_count; i++) {
         if (decision->findings[i].weight == GATE_IGNORE)
             continue;
-        if (decision->findings[i].kind != GATE_STALE)
+        if (decision->findings[i].kind != GATE_STALE && decision->findings[i].kind != GATE_LOSS)
             return false;
-        is_stale = true;
+        is_transient = true;
     }
-    return is_stale;
+    return is_transient;
+}
+
+bool gate_is_weak(const struct gate_decision *decision, const struct gate_input *input)
+{
+    for (size_t i = 0; i < decision->finding_count; i++) {
+        const struct gate_finding *finding = &decision->findings[i];
+        if (finding->weight != GATE_FAIL)
+            continue;
+        if (!finding->cell_count)
+            return false;
+        for (size_t k = 0; k < finding->cell_count; k++)
+            if (input->cells[finding->cells[k]].state != CELL_PARTIAL)
+                return false;
+    }
+    return decision->verdict == VERDICT_FAIL;
 }
 
 void gate_decision_deinit(struct gate_decision *decision)

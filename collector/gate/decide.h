@@ -76,6 +76,7 @@ enum gate_kind {
     GATE_PEER,
     GATE_NEVER_GOOD,
     GATE_STALE,
+    GATE_LOSS,
     GATE_APP_ERROR,
     GATE_DRAINING,
     GATE_NO_DATA,
@@ -107,8 +108,12 @@ struct gate_decision {
 void gate_decide(const struct gate_input *input, struct gate_decision *ret_decision);
 void gate_decision_deinit(struct gate_decision *decision);
 
-/* It fails, and only stale records are to blame: a later run may find them gone. */
-bool gate_is_stale_only(const struct gate_decision *decision);
+/* Nothing but what time may mend: what a rollout leaves for a while, lost packets. A later run may
+ * find it gone. */
+bool gate_is_transient(const struct gate_decision *decision);
+/* FAIL, for pairs alone of which some endpoint passes: with many endpoints, and packets that get
+ * lost now and then, that may be chance even though each was tried again. */
+bool gate_is_weak(const struct gate_decision *decision, const struct gate_input *input);
 
 const char *gate_kind_name(enum gate_kind kind);
 const char *gate_weight_name(enum gate_weight weight);

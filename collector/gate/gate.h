@@ -33,6 +33,7 @@ struct gate {
     struct deployment rollout; /* as ECS told last */
     struct deployment_call *asking;
     int64_t asked_ms;
+    bool is_repeated;  /* a weak FAIL was, once */
     bool is_replanned; /* its act was refused once, and planned anew */
     bool is_unsure; /* the intent is stored; whether the call was made, a former collector knew */
     size_t agents;

@@ -489,6 +489,16 @@ static bool begin_control(struct gate *gate, const struct gate_evidence *evidenc
     return true;
 }
 
+static void probe_again(struct gate *gate, int64_t in_ms, const char *what)
+{
+    gate->probe_at_ms = clock_wall_ms() + in_ms;
+    gate->run = gate->control = 0;
+    gate->state = GATE_PROBING;
+    text_copy(gate->waiting_for, sizeof(gate->waiting_for), what);
+    save(gate);
+    again_in(gate, in_ms);
+}
+
 static void begin_acting(struct gate *gate);
 
 static void decide(struct gate *gate)
@@ -507,6 +517,13 @@ static void decide(struct gate *gate)
     }
     make_input(gate, &evidence, &input);
     gate_decide(&input, &decision);
+    if (gate_is_weak(&decision, &input) && !gate->is_repeated) {
+        gate->is_repeated = true;
+        probe_again(gate, 0, "what fails for a part to be seen again");
+        gate_decision_deinit(&decision);
+        gate_evidence_deinit(&evidence);
+        return;
+    }
     if (begin_control(gate, &evidence, &decision)) {
         gate_decision_deinit(&decision);
         gate_evidence_deinit(&evidence);
@@ -516,13 +533,8 @@ static void decide(struct gate *gate)
     gate->findings = gate_findings_json(&decision, &input, &evidence);
     gate_summarize(&decision, &evidence, gate->request.service, gate->summary,
                    sizeof(gate->summary));
-    if (gate_is_stale_only(&decision) && clock_wall_ms() < gate->stale_until_ms) {
-        gate->probe_at_ms = clock_wall_ms() + STALE_RETRY_MS;
-        gate->run = gate->control = 0;
-        gate->state = GATE_PROBING;
-        snprintf(gate->waiting_for, sizeof(gate->waiting_for), "stale records to go");
-        save(gate);
-        again_in(gate, STALE_RETRY_MS);
+    if (gate_is_transient(&decision) && clock_wall_ms() < gate->stale_until_ms) {
+        probe_again(gate, STALE_RETRY_MS, "what time may mend");
     } else {
         gate->verdict = (int)decision.verdict;
         log_info("gate-decided", "gate=%lld service=%s verdict=%s why=%s", (long long)gate->id,

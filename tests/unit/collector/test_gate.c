@@ -167,7 +167,7 @@ static void test_rules(void **state)
     expect_cell(&app, VERDICT_FAIL, GATE_NEW_FAILURE, "only the new revision");
 }
 
-static void test_stale_only(void **state)
+static void test_what_time_mends(void **state)
 {
     struct gate_cell cells[] = {good, failing()};
     struct gate_input input = input_of(cells, 2);
@@ -176,16 +176,29 @@ static void test_stale_only(void **state)
     (void)state;
     cells[1].cause = "dns.stale";
     gate_decide(&input, &decision);
-    assert_true(gate_is_stale_only(&decision));
+    assert_true(gate_is_transient(&decision));
     gate_decision_deinit(&decision);
     cells[1].cause = "target.starting"; /* also where the former revision is well */
     cells[1].former = (struct gate_share){2, 0};
     gate_decide(&input, &decision);
-    assert_true(gate_is_stale_only(&decision));
+    assert_true(gate_is_transient(&decision));
+    gate_decision_deinit(&decision);
+    cells[1].cause = "network.loss";
+    gate_decide(&input, &decision);
+    assert_int_equal(decision.verdict, VERDICT_INCONCLUSIVE);
+    assert_true(gate_is_transient(&decision));
     gate_decision_deinit(&decision);
     cells[0] = failing();
     gate_decide(&input, &decision);
-    assert_false(gate_is_stale_only(&decision));
+    assert_false(gate_is_transient(&decision));
+    assert_false(gate_is_weak(&decision, &input)); /* no endpoint of that pair passes */
+    gate_decision_deinit(&decision);
+    cells[0].state = CELL_PARTIAL;
+    gate_decide(&input, &decision);
+    assert_true(gate_is_weak(&decision, &input));
+    cells[0].state = CELL_FAIL;
+    gate_decision_deinit(&decision);
+    gate_decide(&input, &decision);
     assert_int_equal(decision.verdict, VERDICT_FAIL);
     gate_decision_deinit(&decision);
 }
@@ -376,7 +389,7 @@ int main(void)
         cmocka_unit_test(test_new_failure),
         cmocka_unit_test(test_what_speaks_against_it),
         cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_stale_only),
+        cmocka_unit_test(test_what_time_mends),
         cmocka_unit_test(test_nothing_known_is_not_green),
         cmocka_unit_test(test_cut_off),
         cmocka_unit_test(test_one_finding_a_cause),
