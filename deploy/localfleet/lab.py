@@ -133,6 +133,23 @@ class Lab:
             self.cloud.write(self.planted.values(), *who)
         self.apply_filters()
 
+    def deploy(self, service, *pairs):
+        """A new revision of a service, whose app does what the NAME=VALUE pairs say; its name."""
+        if not self.cloud:
+            raise LocalError("without AWS's stand-in there are no deployments: local up FLEET --cloud facts")
+        self.fleet.service(service)
+        environment = [dict(zip(("name", "value"), pair.split("=", 1))) for pair in pairs]
+        if any("value" not in one for one in environment):
+            raise LocalError("what the revision does: NAME=VALUE, such as PORT=9090, STATUS=500 or ISOLATED=1")
+        self.deployments.call("RegisterTaskDefinition", {
+            "family": service, "containerDefinitions": [{"name": service, "environment": environment}]})
+        try:
+            self.deployments.call("UpdateService", {"service": service, "taskDefinition": service})
+        except Refused as refused:
+            raise LocalError(refused.text) from refused
+        self.show_cloud()
+        return f"{service}:{self.deployments.current[service]}"
+
     def call(self, service, operation, text, user):
         """Of the stand-in: its answer, or the error that it is to give."""
         try:
@@ -309,6 +326,8 @@ class Lab:
             return self.heal(*rest[:1])
         if name == "faults":
             return self.list_faults()
+        if name == "deploy":
+            return self.deploy(*rest)
         if name == "status":
             return self.status()
         if name == "call":

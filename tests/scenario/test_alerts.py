@@ -8,8 +8,9 @@ import hashlib
 import hmac
 import json
 import os
-import sys
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -62,6 +63,7 @@ class Alerts(LabTest):
         self.receiver.kill()
         self.receiver.wait()
         super().tearDown()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def until(self, condition, what, seconds=20):
         deadline = time.monotonic() + seconds

@@ -17,6 +17,9 @@ class Demo(unittest.TestCase):
         self.assertIn("nothing listens on port 8080 of api.2", result.stdout)
         self.assertIn("fix: Allow port 8080 in the security group of payments, from that of web", result.stdout)
         self.assertRegex(result.stdout, r"api +2 +2/2, 1 unhealthy +completed")
+        self.assertIn("gate 1 of payments, deployment build-1: pass\n", result.stdout)
+        self.assertIn("gate 2 of payments, deployment build-2: fail\n", result.stdout)
+        self.assertIn("at its end: succeeded; the pairs are mended: yes\n", result.stdout)
         self.assertIn("Found exactly what was planted.", result.stdout)
         self.assertFalse(os.path.exists(f"/tmp/crl-demo-{os.getpid()}"))
 

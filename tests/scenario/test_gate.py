@@ -260,6 +260,8 @@ class NoVerdict(LabTest):
         self.assertEqual((status, document["unfinished"], harness.states(document)), (0, [], {}))
 
     def test_refusals(self):
+        for words, text in ((("web", "PORT"), "NAME=VALUE, such as PORT=9090"), (("wbe",), "no service 'wbe'")):
+            self.assertIn(text, self.fleet.local("deploy", *words).stderr)
         for words, status, text in (
                 (("wbe",), 2, "the fleet has no service 'wbe'; did you mean 'web'?"),
                 ((), 2, "name the service that was deployed, or --attach GATE"),

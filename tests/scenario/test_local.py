@@ -71,6 +71,7 @@ class Traces(unittest.TestCase):
             self.assertEqual(result.returncode, 2)
             self.assertIn(text, result.stderr)
         self.assertIn("no fault 77", self.fleet.local("heal", "77").stderr)
+        self.assertIn("without AWS's stand-in there are no deployments", self.fleet.local("deploy", "web").stderr)
 
 
 class Errors(unittest.TestCase):
