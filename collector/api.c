@@ -2,6 +2,7 @@
 
 #include "collector/alert/alerts.h"
 #include "collector/baseline.h"
+#include "collector/gate/gates.h"
 #include "collector/schedule/schedules.h"
 #include "collector/view.h"
 #include "common/clock.h"
@@ -404,6 +405,9 @@ static void metrics(struct api *api, const struct httpd_request *request,
     (void)captures;
     response->content_type = "text/plain; version=0.0.4";
     view_metrics(api->runs, &response->body);
+    buf_printf(&response->body, "# TYPE canreach_gates_open gauge\ncanreach_gates_open %zu\n",
+               gates_open_count(api->gates));
+    alerts_put_metrics(api->alerts, &response->body);
 }
 
 /* ---- routes ---- */

@@ -155,7 +155,7 @@ static void forget(struct retention *retention)
             gone += store_forget_run(store, id) == 0;
     }
     if (gone)
-        store_forget_rest(store, expiry.before_ms);
+        store_forget_rest(store, expiry.before_ms, now_ms - RETENTION_SENT_MS);
     if (gone)
         log_info("runs-forgotten", "count=%lld", (long long)gone);
     loop_timer_in_ms(retention->loop, &retention->timer,

@@ -11,6 +11,7 @@
 #define RETENTION_RUNS    1000
 #define RETENTION_AGE_MS  (90LL * 86400000)
 #define RETENTION_LOOK_MS 60000
+#define RETENTION_SENT_MS (14LL * 86400000) /* messages that were delivered, or given up */
 
 struct retention_settings {
     int64_t runs, age_ms;

@@ -109,8 +109,7 @@ static const char *const statements[STATEMENT_COUNT] = {
         "DELETE FROM estate_content WHERE id NOT IN (SELECT content FROM estate_part)",
     [FORGET_FLEETS] = "DELETE FROM fleet WHERE id NOT IN (SELECT fleet FROM run) AND id < (SELECT "
                       "max(fleet) FROM run)",
-    [FORGET_OUTBOX] = "DELETE FROM outbox WHERE created_ms < ?1 AND (state != 'pending' OR "
-                      "created_ms < ?1 - 2592000000) AND incident "
+    [FORGET_OUTBOX] = "DELETE FROM outbox WHERE created_ms < ? AND state != 'pending' AND incident "
                       "NOT IN (SELECT id FROM incident WHERE open)",
     [FORGET_INCIDENTS] = "DELETE FROM incident WHERE NOT open AND resolved_ms < ?",
     [FORGET_OUTAGES] = "DELETE FROM outage WHERE end_ms != 0 AND end_ms < ?",

@@ -103,9 +103,9 @@ struct store_expiry {
 int store_each_expired(struct store *store, const struct store_expiry *expiry, store_run_fn fn,
                        void *ctx);
 int store_keep_run(struct store *store, int64_t run);
-/* What nothing refers to any more: contents, fleets; and what was sent, and is over, before then.
- */
-int store_forget_rest(struct store *store, int64_t before_ms);
+/* What nothing refers to any more: contents, fleets; incidents and outages that were over before
+ * then; and messages that were sent, or given up, before another moment. */
+int store_forget_rest(struct store *store, int64_t before_ms, int64_t sent_before_ms);
 /* All of a run, as if it had never been. */
 int store_forget_run(struct store *store, int64_t run);
 

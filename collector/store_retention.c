@@ -45,7 +45,7 @@ int store_keep_run(struct store *store, int64_t run)
     return store_finish(store, store_bind(store, KEEP_RUN, "i", run));
 }
 
-int store_forget_rest(struct store *store, int64_t before_ms)
+int store_forget_rest(struct store *store, int64_t before_ms, int64_t sent_before_ms)
 {
     int r = store_begin_own(store);
 
@@ -55,7 +55,7 @@ int store_forget_rest(struct store *store, int64_t before_ms)
     if (r == 0)
         r = store_finish(store, store_bind(store, FORGET_FLEETS, ""));
     if (r == 0)
-        r = store_finish(store, store_bind(store, FORGET_OUTBOX, "i", before_ms));
+        r = store_finish(store, store_bind(store, FORGET_OUTBOX, "i", sent_before_ms));
     if (r == 0)
         r = store_finish(store, store_bind(store, FORGET_INCIDENTS, "i", before_ms));
     if (r == 0)

@@ -169,6 +169,7 @@ static const char *const store_migrations[] = {
     " attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'pending',"
     " error TEXT NOT NULL DEFAULT '', remote TEXT NOT NULL DEFAULT '', json TEXT NOT NULL);"
     "CREATE INDEX outbox_pending ON outbox (destination, id) WHERE state = 'pending';"
+    "CREATE INDEX outbox_state ON outbox (destination, state);"
     "CREATE INDEX outbox_incident ON outbox (destination, incident) WHERE remote != '';"
 
     "CREATE TABLE schedule (name TEXT PRIMARY KEY, last_ms INTEGER NOT NULL, run INTEGER NOT NULL)"

@@ -778,3 +778,19 @@ void alerts_view(const struct alerts *alerts, bool only_open, struct buf *out)
     }
     buf_puts(out, "]}");
 }
+
+void alerts_put_metrics(const struct alerts *alerts, struct buf *out)
+{
+    buf_puts(out, "# TYPE canreach_alerts gauge\n");
+    for (size_t i = 0; i < alerts->settings.count; i++) {
+        const char *name = alerts->couriers[i].destination->name;
+        int64_t pending = 0, failed = 0;
+        store_count_outgoing(alerts->runs->store, name, &pending, &failed);
+        buf_puts(out, "canreach_alerts{state=\"pending\",destination=");
+        buf_put_json(out, name);
+        buf_printf(out,
+                   "} %lld\ncanreach_alerts{state=\"failed\",destination=", (long long)pending);
+        buf_put_json(out, name);
+        buf_printf(out, "} %lld\n", (long long)failed);
+    }
+}

@@ -44,6 +44,8 @@ struct alerts *alerts_free(struct alerts *alerts); /* accepts NULL */
 /* A run was judged. */
 void alerts_run_judged(struct alerts *alerts);
 
+/* Messages that wait, or were given up, in Prometheus' text format. */
+void alerts_put_metrics(const struct alerts *alerts, struct buf *out);
 /* {schema, incidents [...], destinations [{name, type, pending, failed, error}]} */
 void alerts_view(const struct alerts *alerts, bool only_open, struct buf *out);
 

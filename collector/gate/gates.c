@@ -928,6 +928,11 @@ static void on_judged(void *ctx)
     }
 }
 
+size_t gates_open_count(const struct gates *gates)
+{
+    return gates->open_count;
+}
+
 bool gates_use_run(const struct gates *gates, int64_t run)
 {
     for (const struct gate *gate = gates->open; gate; gate = gate->next)

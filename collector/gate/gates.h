@@ -89,6 +89,7 @@ int gates_claim(struct gates *gates, int64_t id, struct error *err);
 /* What became of it: "" for fine. -ENOENT; -EALREADY: nobody claimed it. */
 int gates_acted(struct gates *gates, int64_t id, const char *problem, struct error *err);
 
+size_t gates_open_count(const struct gates *gates);
 /* An open gate is to read that run. */
 bool gates_use_run(const struct gates *gates, int64_t run);
 /* A run was judged. */

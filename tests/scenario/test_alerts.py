@@ -119,6 +119,9 @@ class Alerts(LabTest):
             keys = {one["headers"]["idempotency-key"] for one in self.received(path="/hook")[1:]}
             self.assertEqual(len(keys), 1)
             self.assertFalse([one for one in self.received() if one["port"] == 9001])
+            metrics = harness.run("curl", "-s", "--unix-socket", self.fleet.url.removeprefix("unix://"), "http://localhost/metrics").stdout
+            self.assertIn('canreach_alerts{state="pending",destination="hook"} 0\n', metrics)
+            self.assertIn("canreach_gates_open 0\n", metrics)
             self.assertIn("it redirects, which is not followed", self.fleet.log("collector"))
             self.assertEqual([one["path"] for one in self.received() if "jira" in one["path"]],
                              ["/jira/rest/api/2/issue", "/jira/rest/api/2/issue/OPS-1/comment"])

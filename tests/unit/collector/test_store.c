@@ -558,7 +558,7 @@ static void test_what_expires(void **state)
     assert_int_equal(expired(store, 2), 2);
     assert_int_equal(store_forget_run(store, ids[1]), 0);
     assert_int_equal(expired(store, 2), 1);
-    assert_int_equal(store_forget_rest(store, 0), 0);
+    assert_int_equal(store_forget_rest(store, 0, 0), 0);
     store_close(store);
 }
 
