@@ -443,6 +443,7 @@ static cJSON *event_head(const struct telling *telling, const char *kind, const 
 {
     cJSON *event = cJSON_CreateObject();
     CLEANUP_BUF struct buf id = BUF_INIT(256);
+    char run[24];
 
     if (strcmp(kind, "opened") == 0)
         buf_printf(&id, "%s.opened.1", key);
@@ -453,8 +454,8 @@ static cJSON *event_head(const struct telling *telling, const char *kind, const 
     cJSON_AddStringToObject(event, "kind", kind);
     cJSON_AddStringToObject(event, "key", key);
     cJSON_AddStringToObject(event, "fleet", telling->alerts->runs->fleet->name);
-    snprintf(id.data, 64, "%lld", (long long)telling->run->id);
-    cJSON_AddStringToObject(event, "run", id.data);
+    snprintf(run, sizeof(run), "%lld", (long long)telling->run->id);
+    cJSON_AddStringToObject(event, "run", run);
     add_time(event, "time", telling->run->finished_ms);
     return event;
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define FOLDER "/usr/share/zoneinfo/"
 #define DAY    86400
@@ -56,6 +55,18 @@ static void read_changes(struct zone *zone, int64_t now)
         }
 }
 
+/* A file of the database begins so (RFC 8536 section 3.1). */
+static bool is_zone_file(const char *path)
+{
+    char magic[4] = "";
+    FILE *file = fopen(path, "rbe");
+    bool is_zone = file && fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0;
+
+    if (file)
+        fclose(file);
+    return is_zone;
+}
+
 static bool is_known(const char *name)
 {
     char path[128];
@@ -64,7 +75,7 @@ static bool is_known(const char *name)
         return true;
     return *name && name[0] != '/' && !strstr(name, "..") &&
            snprintf(path, sizeof(path), FOLDER "%s", name) < (int)sizeof(path) &&
-           access(path, R_OK) == 0 && strchr(name, '/');
+           is_zone_file(path);
 }
 
 int zone_load(const char *name, int64_t now, struct zone **ret_zone, struct error *err)

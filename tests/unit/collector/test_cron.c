@@ -138,6 +138,8 @@ static void test_refusals(void **state)
     assert_int_equal(zone_load("Europe/Nowhere", 0, &none, &err), -ENOENT);
     assert_non_null(strstr(err.text, "'Europe/Nowhere' is no time zone"));
     assert_int_equal(zone_load("../passwd", 0, &none, &err), -ENOENT);
+    assert_int_equal(zone_load("zone.tab", 0, &none, &err), -ENOENT);
+    assert_int_equal(zone_load("Europe", 0, &none, &err), -ENOENT);
 }
 
 int main(void)
