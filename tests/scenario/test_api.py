@@ -66,7 +66,7 @@ class Api(FleetTest):
         self.problem(400, "POST", "/api/v1/runs", "{", "not JSON")
         self.problem(400, "POST", "/api/v1/runs", '{"form": []}', "unknown member 'form'")
         self.problem(400, "POST", "/api/v1/runs", '{"to": ["wbe"]}', "did you mean 'web'?")
-        self.problem(413, "POST", "/api/v1/runs", "x" * 100000)
+        self.problem(413, "POST", "/api/v1/runs", "x" * 300000)
         self.problem(404, "GET", "/api/v1/runs/9999", text="no such run")
         self.problem(400, "GET", "/api/v1/runs/abc", text="a run id is a number")
         self.problem(404, "GET", "/nothing")
