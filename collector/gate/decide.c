@@ -3,14 +3,17 @@
 #include "common/mem.h"
 #include "common/text.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const kinds[] = {
     "new-failure", "revision-cut-off", "known-failure", "both-revisions",
-    "peer",        "never-good",       "stale-records", "app-error",
-    "draining",    "no-data",          "own-fault",     "unproven",
-    "no-agents",   "untested",         "not-told",      "incomplete"};
+    "peer",        "never-good",       "stale-records", "packet-loss",
+    "app-error",   "draining",         "no-data",       "own-fault",
+    "unproven",    "no-agents",        "untested",      "not-told",
+    "incomplete"};
+static_assert(ARRAY_SIZE(kinds) == GATE_INCOMPLETE + 1, "a name for each kind");
 
 const char *gate_kind_name(enum gate_kind kind)
 {
@@ -32,12 +35,15 @@ static bool has_family(const struct gate_cell *cell, const char *family)
 }
 
 /* What a rollout may leave for a while, and time mends: records of tasks that are gone, or not yet
- * there; an app that has just started. */
-static bool is_of_rollout(const struct gate_cell *cell)
+ * there. An app that has just started is such, too, but only for so long: one that still does not
+ * serve then is what a gate is for. */
+static bool is_of_rollout(const struct gate_input *input, const struct gate_cell *cell)
 {
-    static const char *const causes[] = {"dns.stale",        "dns.left-over",    "dns.reused",
-                                         "dns.missing-task", "target.deploying", "target.starting"};
+    static const char *const causes[] = {"dns.stale", "dns.left-over", "dns.reused",
+                                         "dns.missing-task", "target.deploying"};
 
+    if (strcmp(cell->cause, "target.starting") == 0)
+        return !input->is_time_over;
     for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
         if (strcmp(cell->cause, causes[i]) == 0)
             return true;
@@ -74,7 +80,7 @@ static enum gate_kind kind_of_failure(const struct gate_input *input, const stru
 {
     if (cell->before == BEFORE_BAD && !is_new_alone(cell))
         return GATE_KNOWN;
-    if (is_of_rollout(cell))
+    if (is_of_rollout(input, cell))
         return GATE_STALE;
     if (strcmp(cell->cause, "network.loss") == 0)
         return GATE_LOSS;

@@ -21,7 +21,7 @@ struct gate_rules {
     enum gate_weight draining;  /* an end of it left during the run */
     enum gate_weight stale;     /* what a rollout leaves for a while, once that was waited for */
     enum gate_weight app_error; /* the app answers 5xx, and nothing else is wrong */
-    int64_t stale_ms;           /* ... so long */
+    int64_t stale_ms;           /* ... so long; for apps that have just started, too */
 };
 #define GATE_RULES_DEFAULT                                                                     \
     ((struct gate_rules){GATE_INCONCLUSIVE, GATE_IGNORE, GATE_INCONCLUSIVE, GATE_INCONCLUSIVE, \
@@ -56,6 +56,7 @@ struct gate_input {
     const struct gate_cell *cells; /* that touch the service */
     size_t cell_count;
     bool is_incomplete; /* the run */
+    bool is_time_over;  /* rules.stale_ms have gone by */
 
     bool has_agents;    /* the fleet file expects some */
     size_t agents;      /* of the new revision, that live; where it is not known: of the service */

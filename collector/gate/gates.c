@@ -439,6 +439,7 @@ static void make_input(struct gate *gate, const struct gate_evidence *evidence,
         .cells = evidence->cells,
         .cell_count = evidence->cell_count,
         .is_incomplete = evidence->is_incomplete,
+        .is_time_over = clock_wall_ms() >= gate->stale_until_ms,
         .has_agents = service && service->has_agents,
         .agents = gate->agents,
         .expected = gate->expected,
@@ -533,7 +534,7 @@ static void decide(struct gate *gate)
     gate->findings = gate_findings_json(&decision, &input, &evidence);
     gate_summarize(&decision, &evidence, gate->request.service, gate->summary,
                    sizeof(gate->summary));
-    if (gate_is_transient(&decision) && clock_wall_ms() < gate->stale_until_ms) {
+    if (gate_is_transient(&decision) && !input.is_time_over) {
         probe_again(gate, STALE_RETRY_MS, "what time may mend");
     } else {
         gate->verdict = (int)decision.verdict;

@@ -80,8 +80,8 @@ class Fleet:
         result = self.local("heal", *words)
         assert result.returncode == 0, result.stderr
 
-    def canreach(self, *words):
-        return run(program("canreach"), *words, env={"CANREACH_URL": self.url})
+    def canreach(self, *words, timeout=60):
+        return run(program("canreach"), *words, env={"CANREACH_URL": self.url}, timeout=timeout)
 
     def start_canreach(self, *words):
         return subprocess.Popen([program("canreach"), *words], text=True, stdout=subprocess.PIPE,

@@ -89,5 +89,5 @@ class LabTest(unittest.TestCase):
 
     def gate(self, *words):
         """The exit status, and the gate's document."""
-        result = self.fleet.canreach("gate", *words, "-o", "json")
+        result = self.fleet.canreach("gate", *words, "-o", "json", timeout=120)
         return result.returncode, json.loads(result.stdout)["gate"] if result.stdout else result.stderr

@@ -23,7 +23,11 @@ sys.path.insert(0, os.path.join(HERE, ".."))
 import aws  # noqa: E402
 from localfleet.cloud.operations import OPERATIONS  # noqa: E402
 
-BOTO = {"elasticloadbalancing": "elbv2"}
+BOTO = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
+CODEDEPLOY = {"deploymentId": "d-A1B2C3D4E", "status": "InProgress", "createTime": 1790000000.5,
+              "deploymentStyle": {"deploymentType": "BLUE_GREEN"}, "rollbackInfo": {"rollbackDeploymentId": "d-F5G6H7I8J"}}
+# Younger than Debian's botocore (1.29): what they say was held against AWS's API reference by hand.
+YOUNGER = {("ecs", "ListServiceDeployments"), ("ecs", "DescribeServiceDeployments")}
 FLEET = aws.SHOP + "clusters: [local, batch]\n"
 
 
@@ -47,6 +51,9 @@ def parameters_of(estate):
                                                "AttributeValue": estate["ec2"]["groups"][0]["groupId"]}]},
         "FilterLogEvents": {"logGroupName": "/vpc/flow", "logStreamNamePrefix": "eni-"},
         "GetLogEvents": {"logGroupName": "/ecs/web", "logStreamName": "ecs/web/0123"},
+        "GetDeployment": {"deploymentId": CODEDEPLOY["deploymentId"]},
+        "Publish": {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:alerts", "Subject": "canreach", "Message": "all well"},
+        "PutMetricData": {"Namespace": "canreach", "MetricData": [{"MetricName": "pairs_failing", "Value": 1.0}]},
         "AssumeRole": {"RoleArn": "arn:aws:iam::123456789012:role/reader", "RoleSessionName": "canreach"},
         "AssumeRoleWithWebIdentity": {"RoleArn": "arn:aws:iam::123456789012:role/reader", "RoleSessionName": "canreach",
                                       "WebIdentityToken": "token"}}
@@ -78,6 +85,17 @@ COUNTS = {
     "ListResolverRuleAssociations": ("ResolverRuleAssociations", lambda estate: 1)}
 
 
+def modelled():
+    """The operations that botocore has a model of, each with it."""
+    session = botocore.session.get_session()
+    for service, operation in OPERATIONS:
+        model = session.get_service_model(BOTO.get(service, service))
+        if operation in model.operation_names:
+            yield service, operation, model
+        else:
+            assert (service, operation) in YOUNGER, (service, operation)
+
+
 class Answers(unittest.TestCase):
     """Every answer of the stand-in is parsed by boto3, page by page."""
 
@@ -86,6 +104,7 @@ class Answers(unittest.TestCase):
         cls.estate = aws.rich()
         cls.estate["keys"]["ASIAROLE"] = {"secret": "role", "token": "a token",
                                           "role": "arn:aws:iam::123456789012:role/reader"}
+        cls.estate["ecs"]["codedeploy"] = {CODEDEPLOY["deploymentId"]: CODEDEPLOY}
         cls.aws = aws.Aws(cls.estate, "--page", "2")
 
     @classmethod
@@ -112,7 +131,7 @@ class Answers(unittest.TestCase):
 
     def test_every_operation(self):
         wanted = parameters_of(self.estate)
-        for service, operation in OPERATIONS:
+        for service, operation, _ in modelled():
             with self.subTest(operation=operation):
                 name, count = COUNTS.get(operation, (None, None))
                 parameters = wanted.get(operation, {})
@@ -124,14 +143,16 @@ class Answers(unittest.TestCase):
 
     def test_fields_are_the_models(self):
         """A member that the vendor's model does not have would be dropped without a word."""
-        for service, operation in OPERATIONS:
+        for service, operation, model in modelled():
             with self.subTest(operation=operation):
                 function, key, _, _ = OPERATIONS[service, operation]
-                model = botocore.session.get_session().get_service_model(BOTO.get(service, service))
                 shape = model.operation_model(operation).output_shape
                 answer = function(self.estate, {**parameters_of(self.estate).get(operation, {}),
                                                 **{"Id": self.estate["route53"]["zones"][0]["Id"], "vpcid": aws.estates.VPC}})
-                self.check_members(answer, shape, operation)
+                if shape:
+                    self.check_members(answer, shape, operation)
+                else:
+                    self.assertEqual(answer, {})
 
     def check_members(self, value, shape, path):
         if shape.type_name == "structure":

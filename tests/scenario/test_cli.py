@@ -58,7 +58,7 @@ class Usage(unittest.TestCase):
         result = self.check([program("canreach"), "help"], 0)
         with open(os.path.join(GOLDEN, "help.txt"), encoding="utf-8") as file:
             self.assertEqual(result.stdout, file.read())
-        for command in ("run", "matrix", "why", "agents", "services", "runs", "fleet"):
+        for command in ("run", "matrix", "why", "watch", "diff", "gate", "agents", "services", "runs", "fleet"):
             self.assertIn("Usage: canreach " + command, self.check([program("canreach"), "help", command], 0).stdout)
             self.assertIn("Usage: canreach " + command, self.check([program("canreach"), command, "--help"], 0).stdout)
 

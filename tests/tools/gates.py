@@ -13,9 +13,11 @@ import argparse
 import os
 import random
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "scenario"))
+import harness  # noqa: E402
 from lab import LabTest  # noqa: E402
 
 SERVICES = ("s0", "s1", "s2", "s3", "s4")
@@ -25,6 +27,7 @@ namespace: five.local
 defaults: { check: http, port: 8080, path: /health, timeout: 1s }
 services: { s0: {}, s1: {}, s2: {}, s3: {}, s4: {} }
 """
+CONFIG = "gate: { stale-grace: 12s }\n"  # an app that has just started, and never serves, is told after it
 INTO = {(source, "s0") for source in SERVICES}
 OTHERS = SERVICES[1:]
 
@@ -33,8 +36,9 @@ REGRESSIONS = {
     "port": (("deploy", {"PORT": 9090}), INTO, {"target.other-port", "target.not-listening"}),
     "status": (("deploy", {"STATUS": 404}), INTO, {"http.status", "http.path"}),
     "isolated": (("deploy", {"ISOLATED": 1}), set(), {"revision-cut-off"}),
-    "loopback": (("fault", "bound", "s0"), INTO, {"target.loopback-only", "target.not-listening"}),
-    "stopped": (("fault", "stop", "s0"), INTO, {"target.not-listening", "target.unhealthy", "target.crash-loop"}),
+    "loopback": (("fault", "bound", "s0"), INTO, {"target.loopback-only", "target.not-listening", "target.starting"}),
+    "stopped": (("fault", "stop", "s0"), INTO,
+                {"target.not-listening", "target.unhealthy", "target.crash-loop", "target.starting"}),
     **{f"egress-{peer}": (("fault", "drop", "s0", peer), {("s0", peer)}, {"network.sg-ingress"}) for peer in OTHERS},
     **{f"ingress-{peer}": (("fault", "drop", peer, "s0"), {(peer, "s0")}, {"network.sg-ingress"}) for peer in OTHERS},
 }
@@ -42,6 +46,12 @@ REGRESSIONS = {
 
 class Gates(LabTest):
     text = FIVE
+
+    def setUp(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as config:
+            config.write(CONFIG)
+            config.flush()
+            self.fleet = harness.Fleet(self.text, "--cloud", "facts", "--config", config.name)
 
     def runTest(self):  # noqa: N802
         """It is driven by main()."""

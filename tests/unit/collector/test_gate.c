@@ -183,6 +183,16 @@ static void test_what_time_mends(void **state)
     gate_decide(&input, &decision);
     assert_true(gate_is_transient(&decision));
     gate_decision_deinit(&decision);
+    input.is_time_over = true; /* an app that never serves is the deployment's own */
+    expect(&input, VERDICT_FAIL, GATE_NEW_FAILURE, "only the new revision");
+    cells[1].former = (struct gate_share){0, 0}; /* and a peer's is the peer's */
+    expect(&input, VERDICT_INCONCLUSIVE, GATE_PEER, "");
+    cells[1].source = "api";
+    cells[1].target = "web";
+    expect(&input, VERDICT_FAIL, GATE_NEW_FAILURE, "newly failing");
+    cells[1] = failing();
+    cells[1].cause = "dns.stale";
+    expect(&input, VERDICT_INCONCLUSIVE, GATE_STALE, "");
     cells[1].cause = "network.loss";
     gate_decide(&input, &decision);
     assert_int_equal(decision.verdict, VERDICT_INCONCLUSIVE);

@@ -4,6 +4,7 @@
 #define TESTS_UNIT_COLLECTOR_WIRE_H
 
 #include "collector/collector.h"
+#include "collector/config.h"
 #include "tests/unit/collector/fixture.h"
 
 #include "common/clock.h"
@@ -26,6 +27,7 @@ static char folder[64], url[96], http[96];
 static uint16_t port;
 static struct loop *loop;
 static pthread_t thread;
+static struct config config;
 static struct fleet *fleet;
 static struct store *store;
 static struct collector *collector;
@@ -62,6 +64,7 @@ static inline int set_up(void **state)
     struct collector_settings settings = {.listen_agents = url,
                                           .listen_http = http,
                                           .sample = 16,
+                                          .config = &config,
                                           .fleet_text = wire_fleet,
                                           .fleet_length = sizeof(wire_fleet) - 1};
     char path[96];
@@ -79,6 +82,7 @@ static inline int set_up(void **state)
     loop = loop_new();
     fleet = fixture_fleet(wire_fleet);
     store = store_open(path, &err);
+    config_init(&config);
     collector = store ? collector_new(loop, fleet, store, &settings, &err) : NULL;
     if (!collector)
         fail_msg("%s", err.text);
@@ -105,6 +109,7 @@ static inline int tear_down(void **state)
     (void)state;
     stop_collector();
     store_close(store);
+    config_deinit(&config);
     fleet_unref(fleet);
     loop_free(loop);
     close(stop_pipe[0]);
