@@ -132,14 +132,28 @@ static const char *sender_of(const struct proto_message *message)
 
 static void commit(void *ctx);
 
+/* What was refused for now is asked for again as soon as it may be granted. */
+static void wake_for_refused(struct collector *collector, uint64_t now_us)
+{
+    uint64_t at_us = throttle_retry_us(&collector->runs.throttle, now_us);
+
+    if (at_us && (!loop_timer_is_running(&collector->deadline) ||
+                  collector->deadline.at_us > at_us))
+        loop_timer_at(collector->loop, &collector->deadline, at_us);
+}
+
 /* Answers a held pull when there is something to do. */
 static void give_work(struct collector *collector, struct agent *agent)
 {
+    uint64_t now_us = clock_mono_us();
+
     if (!agent->pull.length)
         return;
     buf_reset(&collector->scratch);
-    if (!runs_next_work(&collector->runs, agent, clock_mono_us(), &collector->scratch))
+    if (!runs_next_work(&collector->runs, agent, now_us, &collector->scratch)) {
+        wake_for_refused(collector, now_us);
         return;
+    }
     hub_answer(collector->hub, &agent->pull, buf_text(&collector->scratch),
                collector->scratch.length);
     loop_defer(collector->loop, &collector->turn_end); /* what was given is to be committed */

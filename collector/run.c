@@ -554,14 +554,12 @@ static uint64_t next_moment(struct run *run, uint64_t now_us)
     for (size_t i = first_held(run); i < run->assignment_count; i++)
         if (run->assignments[i].holds)
             be_earlier(&next, run->assignments[i].release_us);
-    for (size_t c = 0; c < run->fleet->column_count; c++)
-        be_earlier(&next, throttle_retry_us(run->places[c], now_us));
     return next > now_us ? next : now_us + 1000;
 }
 
 uint64_t runs_tick(struct runs *runs, uint64_t now_us)
 {
-    uint64_t next = 0;
+    uint64_t next = throttle_retry_us(&runs->throttle, now_us);
     size_t kept = 0;
 
     for (size_t i = 0; i < runs->open_count; i++) {

@@ -200,7 +200,7 @@ static bool take_column(struct runs *runs, struct run *run, struct run_assignmen
     size_t spare_count;
     uint64_t delay_us, release_us;
 
-    if (!throttle_take(run->places[column], &wish, now_us, &delay_us))
+    if (!throttle_take(&runs->throttle, run->places[column], &wish, now_us, &delay_us))
         return false;
     spare = arena_alloc(&message->arena, PROTO_AT_MAX, sizeof(*spare));
     spare_count = throttle_spared(&runs->throttle, run->places[column], run->record.id, now_us,

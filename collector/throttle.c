@@ -89,17 +89,25 @@ static uint64_t free_start(const struct throttle_limits *limits, unsigned starts
     return at_us;
 }
 
+static void note_retry(struct throttle *throttle, uint64_t at_us, uint64_t now_us)
+{
+    if (throttle->retry_us <= now_us || at_us < throttle->retry_us)
+        throttle->retry_us = at_us;
+}
+
 /* `others`: in flight there besides. */
-static bool take(struct throttle_limits *limits, unsigned others, const struct throttle_wish *wish,
-                 uint64_t now_us, uint64_t *ret_delay_us)
+static bool take(struct throttle *throttle, struct throttle_limits *limits, unsigned others,
+                 const struct throttle_wish *wish, uint64_t now_us, uint64_t *ret_delay_us)
 {
     uint64_t at_us;
 
     if (limits->in_flight + others + wish->weight + wish->reserve > THROTTLE_IN_FLIGHT)
         return false;
     at_us = free_start(limits, wish->starts, now_us);
-    if (at_us > now_us + THROTTLE_AHEAD_US)
+    if (at_us > now_us + THROTTLE_AHEAD_US) {
+        note_retry(throttle, at_us - THROTTLE_AHEAD_US, now_us);
         return false;
+    }
     *ret_delay_us = at_us - now_us;
     for (unsigned i = 0; i < wish->starts; i++) {
         uint64_t start_us = at_us + (uint64_t)THROTTLE_SPACING_US * i;
@@ -115,11 +123,11 @@ static unsigned less(unsigned value, unsigned by)
     return by < value ? value - by : 0;
 }
 
-bool throttle_take(struct throttle_place *place, const struct throttle_wish *wish, uint64_t now_us,
-                   uint64_t *ret_delay_us)
+bool throttle_take(struct throttle *throttle, struct throttle_place *place,
+                   const struct throttle_wish *wish, uint64_t now_us, uint64_t *ret_delay_us)
 {
     place = leader_of(place);
-    return take(&place->limits, place->most, wish, now_us, ret_delay_us);
+    return take(throttle, &place->limits, place->most, wish, now_us, ret_delay_us);
 }
 
 void throttle_give(struct throttle_place *place, unsigned weight)
@@ -128,11 +136,9 @@ void throttle_give(struct throttle_place *place, unsigned weight)
     place->limits.in_flight = less(place->limits.in_flight, weight);
 }
 
-uint64_t throttle_retry_us(const struct throttle_place *place, uint64_t now_us)
+uint64_t throttle_retry_us(const struct throttle *throttle, uint64_t now_us)
 {
-    uint64_t at_us = free_start(&const_leader_of(place)->limits, 1, now_us);
-
-    return at_us > now_us + THROTTLE_AHEAD_US ? at_us - THROTTLE_AHEAD_US : 0;
+    return throttle->retry_us > now_us ? throttle->retry_us : 0;
 }
 
 /* ---- endpoints ---- */
@@ -175,9 +181,9 @@ bool throttle_take_endpoint(struct throttle *throttle, struct throttle_place *pl
     struct throttle_endpoint *endpoint = find_or_add(throttle, place, address, port);
 
     if (!endpoint)
-        return throttle_take(place, wish, now_us, ret_delay_us); /* THROTTLE_ENDPOINTS_MAX */
+        return throttle_take(throttle, place, wish, now_us, ret_delay_us); /* ..._ENDPOINTS_MAX */
     place = leader_of(endpoint->place);
-    if (!take(&endpoint->limits, place->limits.in_flight, wish, now_us, ret_delay_us))
+    if (!take(throttle, &endpoint->limits, place->limits.in_flight, wish, now_us, ret_delay_us))
         return false;
     place->given += wish->weight;
     if (endpoint->limits.in_flight > place->most)

@@ -56,7 +56,8 @@ struct throttle_endpoint {
 struct throttle {
     struct throttle_place *places;
     struct throttle_endpoint *endpoints;
-    size_t hung; /* of these */
+    size_t hung;       /* of these */
+    uint64_t retry_us; /* see throttle_retry_us() */
 };
 
 /* The place of a service's port (0: from its SRV record); made when it is new. */
@@ -69,8 +70,8 @@ struct throttle_wish {
 };
 
 /* Takes places for probes that start `ret_delay_us` from now. False: not now. */
-bool throttle_take(struct throttle_place *place, const struct throttle_wish *wish, uint64_t now_us,
-                   uint64_t *ret_delay_us);
+bool throttle_take(struct throttle *throttle, struct throttle_place *place,
+                   const struct throttle_wish *wish, uint64_t now_us, uint64_t *ret_delay_us);
 void throttle_give(struct throttle_place *place, unsigned weight);
 /* The same for one endpoint, whose address is known. */
 bool throttle_take_endpoint(struct throttle *throttle, struct throttle_place *place,
@@ -78,9 +79,9 @@ bool throttle_take_endpoint(struct throttle *throttle, struct throttle_place *pl
                             uint64_t now_us, uint64_t *ret_delay_us);
 void throttle_give_endpoint(struct throttle *throttle, const char *address, int64_t port,
                             unsigned weight);
-/* When a start is free again, if that is what throttle_take() failed for; 0: it waits for one in
+/* When the first of what was refused may be asked for again; 0: all of it waits for a probe in
  * flight to end. */
-uint64_t throttle_retry_us(const struct throttle_place *place, uint64_t now_us);
+uint64_t throttle_retry_us(const struct throttle *throttle, uint64_t now_us);
 
 /* Takes note of one attempt of any run. */
 void throttle_note(struct throttle *throttle, struct throttle_place *place,

@@ -530,7 +530,7 @@ static void test_the_limits_are_shared(void **state)
 
     (void)state;
     for (int i = 0; i < THROTTLE_IN_FLIGHT; i++)
-        assert_true(throttle_take(place, &wish, now_us, &delay_us));
+        assert_true(throttle_take(&runs.throttle, place, &wish, now_us, &delay_us));
     assert_true(next_assignment("ia1", &message)); /* a's own column */
     assert_int_equal(message.assignment.target_count, 1);
     assert_int_equal(message.assignment.targets[0].id, 0);

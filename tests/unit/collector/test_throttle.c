@@ -32,11 +32,11 @@ static void test_five_in_flight(void **state)
     (void)state;
     assert_ptr_equal(throttle_place(&throttle, "api", 80), place);
     for (int i = 0; i < THROTTLE_IN_FLIGHT; i++)
-        assert_true(throttle_take(place, &one, 0, &delay_us));
-    assert_false(throttle_take(place, &one, 0, &delay_us));
-    assert_true(throttle_take(throttle_place(&throttle, "web", 80), &one, 0, &delay_us));
+        assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
+    assert_false(throttle_take(&throttle, place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, throttle_place(&throttle, "web", 80), &one, 0, &delay_us));
     throttle_give(place, 1);
-    assert_true(throttle_take(place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
 }
 
 /* A probe that is gone at once makes room for the next: whatever second is looked at, no more than
@@ -48,7 +48,7 @@ static void test_starts_are_spread(void **state)
 
     (void)state;
     for (uint64_t now = 0; now < 3 * SECOND; now += 1000) {
-        if (!throttle_take(place, &one, now, &delay_us))
+        if (!throttle_take(&throttle, place, &one, now, &delay_us))
             continue;
         starts[count++] = now + delay_us;
         throttle_give(place, 1);
@@ -61,15 +61,55 @@ static void test_starts_are_spread(void **state)
     }
 }
 
+/* Nothing is in flight whose end would wake the one that waits: its own moment is told, also where
+ * a single start would be free at once; and it is granted then. */
+static void check_retry(bool has_address, const struct throttle_wish *wish, uint64_t now_us)
+{
+    uint64_t at_us;
+
+    for (int i = 0; i < THROTTLE_STARTS - 2; i++) {
+        if (has_address) {
+            assert_true(throttle_take_endpoint(&throttle, place, "10.0.0.1", 80, &one,
+                                               now_us + 10000 * (uint64_t)i, &delay_us));
+            throttle_give_endpoint(&throttle, "10.0.0.1", 80, 1);
+        } else {
+            assert_true(throttle_take(&throttle, place, &one, now_us + 10000 * (uint64_t)i,
+                                      &delay_us));
+            throttle_give(place, 1);
+        }
+    }
+    now_us += 10000 * (THROTTLE_STARTS - 2);
+    assert_int_equal(throttle_retry_us(&throttle, now_us), 0);
+    for (int i = 0; i < 2; i++) {
+        bool is_granted = has_address ? throttle_take_endpoint(&throttle, place, "10.0.0.1", 80,
+                                                               wish, now_us, &delay_us)
+                                      : throttle_take(&throttle, place, wish, now_us, &delay_us);
+        assert_int_equal(is_granted, i);
+        at_us = throttle_retry_us(&throttle, now_us);
+        if (i == 0)
+            assert_in_range(at_us, now_us + 1, now_us + SECOND);
+        now_us = at_us;
+    }
+}
+
+static void test_who_is_refused_is_told_when(void **state)
+{
+    struct throttle_wish four = {.weight = 2, .starts = 4};
+
+    (void)state;
+    check_retry(false, &four, SECOND);
+    check_retry(true, &four, 3 * SECOND);
+}
+
 static void test_a_reserved_place_is_kept(void **state)
 {
     struct throttle_wish two = {.weight = 2, .reserve = 1, .starts = 2};
 
     (void)state;
-    assert_true(throttle_take(place, &two, 0, &delay_us));
-    assert_true(throttle_take(place, &two, 0, &delay_us));
-    assert_false(throttle_take(place, &two, 0, &delay_us));
-    assert_true(throttle_take(place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &two, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &two, 0, &delay_us));
+    assert_false(throttle_take(&throttle, place, &two, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
 }
 
 /* An endpoint that is known is limited by itself, but never together with probes that may reach it
@@ -82,12 +122,12 @@ static void test_endpoints_and_their_place(void **state)
     assert_true(throttle_take_endpoint(&throttle, place, "10.0.0.1", 80, &three, 0, &delay_us));
     assert_true(throttle_take_endpoint(&throttle, place, "10.0.0.2", 80, &three, 0, &delay_us));
     assert_false(throttle_take_endpoint(&throttle, place, "10.0.0.1", 80, &three, 0, &delay_us));
-    assert_true(throttle_take(place, &one, 0, &delay_us));
-    assert_true(throttle_take(place, &one, 0, &delay_us));
-    assert_false(throttle_take(place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
+    assert_false(throttle_take(&throttle, place, &one, 0, &delay_us));
     throttle_give_endpoint(&throttle, "10.0.0.1", 80, 3);
     throttle_give_endpoint(&throttle, "10.0.0.2", 80, 3);
-    assert_true(throttle_take(place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
 }
 
 static struct proto_probe row(const char *address, enum proto_phase phase,
@@ -115,11 +155,11 @@ static void test_places_that_share_an_endpoint(void **state)
     throttle_note(&throttle, place, &probe, 0);
     throttle_note(&throttle, other, &probe, 0);
     for (int i = 0; i < 3; i++)
-        assert_true(throttle_take(place, &one, 0, &delay_us));
-    assert_true(throttle_take(other, &one, 0, &delay_us));
-    assert_true(throttle_take(other, &one, 0, &delay_us));
-    assert_false(throttle_take(other, &one, 0, &delay_us));
-    assert_false(throttle_take(place, &one, 0, &delay_us));
+        assert_true(throttle_take(&throttle, place, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, other, &one, 0, &delay_us));
+    assert_true(throttle_take(&throttle, other, &one, 0, &delay_us));
+    assert_false(throttle_take(&throttle, other, &one, 0, &delay_us));
+    assert_false(throttle_take(&throttle, place, &one, 0, &delay_us));
 }
 
 static size_t spared(int64_t run, uint64_t now)
@@ -218,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         THROTTLE_TEST(test_five_in_flight),
         THROTTLE_TEST(test_starts_are_spread),
+        THROTTLE_TEST(test_who_is_refused_is_told_when),
         THROTTLE_TEST(test_a_reserved_place_is_kept),
         THROTTLE_TEST(test_endpoints_and_their_place),
         THROTTLE_TEST(test_places_that_share_an_endpoint),
