@@ -137,8 +137,8 @@ static void wake_for_refused(struct collector *collector, uint64_t now_us)
 {
     uint64_t at_us = throttle_retry_us(&collector->runs.throttle, now_us);
 
-    if (at_us && (!loop_timer_is_running(&collector->deadline) ||
-                  collector->deadline.at_us > at_us))
+    if (at_us &&
+        (!loop_timer_is_running(&collector->deadline) || collector->deadline.at_us > at_us))
         loop_timer_at(collector->loop, &collector->deadline, at_us);
 }
 

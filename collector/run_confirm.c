@@ -214,9 +214,10 @@ static bool take_item(struct runs *runs, struct run *run, struct run_item *item,
     struct throttle_place *place = run->places[item->column];
 
     item->weight = wish.weight;
-    item->holds = *item->address ? throttle_take_endpoint(&runs->throttle, place, item->address,
-                                                          item->port, &wish, now_us, ret_delay_us)
-                                 : throttle_take(&runs->throttle, place, &wish, now_us, ret_delay_us);
+    item->holds = *item->address
+                      ? throttle_take_endpoint(&runs->throttle, place, item->address, item->port,
+                                               &wish, now_us, ret_delay_us)
+                      : throttle_take(&runs->throttle, place, &wish, now_us, ret_delay_us);
     return item->holds;
 }
 

@@ -8,11 +8,10 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    "new-failure", "revision-cut-off", "known-failure", "both-revisions",
-    "peer",        "never-good",       "stale-records", "packet-loss",
-    "app-error",   "draining",         "no-data",       "own-fault",
-    "unproven",    "no-agents",        "untested",      "not-told",
-    "incomplete"};
+    "new-failure", "revision-cut-off", "known-failure", "both-revisions", "peer",
+    "never-good",  "stale-records",    "packet-loss",   "app-error",      "draining",
+    "no-data",     "own-fault",        "unproven",      "no-agents",      "untested",
+    "not-told",    "incomplete"};
 static_assert(ARRAY_SIZE(kinds) == GATE_INCOMPLETE + 1, "a name for each kind");
 
 const char *gate_kind_name(enum gate_kind kind)

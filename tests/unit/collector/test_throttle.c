@@ -73,8 +73,8 @@ static void check_retry(bool has_address, const struct throttle_wish *wish, uint
                                                now_us + 10000 * (uint64_t)i, &delay_us));
             throttle_give_endpoint(&throttle, "10.0.0.1", 80, 1);
         } else {
-            assert_true(throttle_take(&throttle, place, &one, now_us + 10000 * (uint64_t)i,
-                                      &delay_us));
+            assert_true(
+                throttle_take(&throttle, place, &one, now_us + 10000 * (uint64_t)i, &delay_us));
             throttle_give(place, 1);
         }
     }
