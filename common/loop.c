@@ -23,7 +23,8 @@ struct loop {
     struct epoll_event events[LOOP_EVENTS_PER_TURN];
     int event_count;
 
-    struct loop_deferred *deferred;
+    struct loop_deferred *deferred; /* of the next turn's end */
+    struct loop_deferred *due;      /* of this one's */
 
     struct loop_fd signal_source;
     loop_fn signal_fn;
@@ -179,13 +180,20 @@ void loop_defer(struct loop *loop, struct loop_deferred *deferred)
     loop->deferred = deferred;
 }
 
-void loop_undefer(struct loop *loop, struct loop_deferred *deferred)
+static bool take_out(struct loop_deferred **list, const struct loop_deferred *deferred)
 {
-    for (struct loop_deferred **at = &loop->deferred; *at; at = &(*at)->next)
+    for (struct loop_deferred **at = list; *at; at = &(*at)->next)
         if (*at == deferred) {
             *at = deferred->next;
-            break;
+            return true;
         }
+    return false;
+}
+
+void loop_undefer(struct loop *loop, struct loop_deferred *deferred)
+{
+    if (!take_out(&loop->deferred, deferred))
+        take_out(&loop->due, deferred);
     deferred->queued = false;
 }
 
@@ -246,12 +254,11 @@ static void run_timers(struct loop *loop)
 static void run_deferred(struct loop *loop)
 {
     /* What is deferred meanwhile waits for the next turn, so that this ends. */
-    struct loop_deferred *list = loop->deferred;
-
+    loop->due = loop->deferred;
     loop->deferred = NULL;
-    while (list) {
-        struct loop_deferred *deferred = list;
-        list = deferred->next;
+    while (loop->due) {
+        struct loop_deferred *deferred = loop->due;
+        loop->due = deferred->next;
         deferred->queued = false;
         deferred->fn(deferred->ctx);
     }

@@ -60,6 +60,7 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 bool loop_timer_is_running(const struct loop_timer *timer);
 
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
+/* Not called any more, even if its turn has come: its owner may free it. */
 void loop_undefer(struct loop *loop, struct loop_deferred *deferred);
 
 /* SIGTERM and SIGINT are blocked and call `fn` from the loop instead; SIGPIPE is ignored. */

@@ -16,6 +16,7 @@ struct fixture {
     struct loop_fd first, second;
     int first_calls, second_calls;
     struct loop_deferred deferred;
+    struct loop_deferred *twins[2];
 };
 
 static struct fixture fixture;
@@ -99,11 +100,42 @@ static void test_removed_source_is_not_called(void **state)
     close(b);
 }
 
+/* The twin of the one that is called goes, and takes its memory with it. */
+static void on_twin(void *ctx)
+{
+    size_t other = ctx == &fixture.twins[0];
+
+    fixture.fired++;
+    loop_undefer(fixture.loop, fixture.twins[other]);
+    free(fixture.twins[other]);
+    fixture.twins[other] = NULL;
+    loop_defer(fixture.loop, &fixture.deferred);
+}
+
+/* Both are due in the same turn; whoever is called first frees the other. */
+static void test_undeferred_is_not_called(void **state)
+{
+    (void)state;
+    fixture = (struct fixture){.loop = loop_new()};
+    fixture.deferred = (struct loop_deferred){.fn = stop, .ctx = fixture.loop};
+    for (size_t i = 0; i < 2; i++) {
+        fixture.twins[i] = calloc(1, sizeof(*fixture.twins[i]));
+        *fixture.twins[i] = (struct loop_deferred){.fn = on_twin, .ctx = &fixture.twins[i]};
+        loop_defer(fixture.loop, fixture.twins[i]);
+    }
+    assert_int_equal(loop_run(fixture.loop), 0);
+    assert_int_equal(fixture.fired, 1);
+    free(fixture.twins[0]);
+    free(fixture.twins[1]);
+    loop_free(fixture.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers_in_order),
         cmocka_unit_test(test_removed_source_is_not_called),
+        cmocka_unit_test(test_undeferred_is_not_called),
     };
     return RUN_TESTS(tests);
 }
