@@ -204,11 +204,12 @@ class Alerts(LabTest):
             for _ in range(6):
                 self.fleet.run("--from", "cache", "--to", "api", "--deadline", "1s")
             self.until(lambda: len(self.api("runs")["runs"]) <= 6, "pruned", 30)
+            # Also an older one may stay: a scheduled run since then is the last good one of cache's pairs alone.
             ids = [int(run["id"]) for run in self.api("runs")["runs"]]
             passed = [int(run["id"]) for run in self.api("runs")["runs"] if run["verdict"] == "pass"]
-            self.assertTrue(passed and passed[-1] < max(ids) - 4, ids)
+            self.assertTrue(passed and max(passed) < max(ids) - 4, ids)
             document = self.json("why", "cache", "api")
-            self.assertEqual(document["diagnoses"][0]["last_good"]["run"], str(passed[-1]), ids)
+            self.assertEqual(document["diagnoses"][0]["last_good"]["run"], str(max(passed)), ids)
 
     def check_schedule(self):
         with self.subTest("on time"):
