@@ -67,13 +67,12 @@ static void look_at_run(void *ctx, const struct store_run *run)
     json = store_get_cell(search->store, run->id, (int64_t)source, (int64_t)column);
     if (json) {
         CLEANUP_JSON cJSON *cell = json_parse(json, strlen(json), 6, NULL);
-        const char *state = json_string(cell, "state", "");
-        if (strcmp(state, "ok") == 0 || strcmp(state, "denied") == 0) {
+        enum cell_state state = cell_state_from_name(json_string(cell, "state", ""));
+        if (cell_state_is_good(state)) {
             search->found.good = run->id;
             search->found.good_ms = run->finished_ms;
             search->found.fleet = run->fleet;
-        } else if (strcmp(state, "fail") == 0 || strcmp(state, "partial") == 0 ||
-                   strcmp(state, "leak") == 0) {
+        } else if (cell_state_is_bad(state)) {
             search->found.since = run->id;
             search->found.since_ms = run->created_ms;
         }

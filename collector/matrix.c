@@ -61,6 +61,16 @@ enum cell_state cell_state_from_name(const char *name)
     return CELL_ABSENT;
 }
 
+bool cell_state_is_good(enum cell_state state)
+{
+    return state == CELL_OK || state == CELL_DENIED;
+}
+
+bool cell_state_is_bad(enum cell_state state)
+{
+    return state == CELL_FAIL || state == CELL_PARTIAL || state == CELL_LEAK;
+}
+
 const char *verdict_name(enum verdict verdict)
 {
     return verdict == VERDICT_PASS ? "pass" : verdict == VERDICT_FAIL ? "fail" : "inconclusive";

@@ -99,6 +99,10 @@ const struct matrix_cell *matrix_at(const struct matrix *matrix, size_t service,
 
 const char *cell_state_name(enum cell_state state);
 enum cell_state cell_state_from_name(const char *name); /* CELL_ABSENT if it is none */
+/* As it is to be; failing, or open against what is expected. Neither: nobody knows, or it does not
+ * count. */
+bool cell_state_is_good(enum cell_state state);
+bool cell_state_is_bad(enum cell_state state);
 const char *verdict_name(enum verdict verdict);
 
 #endif

@@ -1,5 +1,6 @@
 #include "collector/outage.h"
 
+#include "collector/matrix.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -17,11 +18,8 @@ static bool is_pair(const struct store_outage *record, const cJSON *cell)
 
 static bool is_bad(const cJSON *cell)
 {
-    const char *state = json_string(cell, "state", "");
-
     return strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
-           (strcmp(state, "fail") == 0 || strcmp(state, "partial") == 0 ||
-            strcmp(state, "leak") == 0);
+           cell_state_is_bad(cell_state_from_name(json_string(cell, "state", "")));
 }
 
 static const char *cause_of(const cJSON *diagnoses, const cJSON *cell)

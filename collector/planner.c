@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int unknown_service(const struct fleet *fleet, const char *option, const char *name,
-                           struct error *err)
+int planner_unknown_service(const struct fleet *fleet, const char *option, const char *name,
+                            struct error *err)
 {
     const char **names = mem_array(fleet->service_count, sizeof(*names));
     const char *closest;
@@ -28,7 +28,7 @@ static int mark_sources(const struct planner_input *input, bool *wanted, struct 
     for (size_t i = 0; i < input->from->count; i++) {
         size_t service = fleet_find_service(input->fleet, input->from->items[i]);
         if (service == SIZE_MAX)
-            return unknown_service(input->fleet, "from", input->from->items[i], err);
+            return planner_unknown_service(input->fleet, "from", input->from->items[i], err);
         if (!input->fleet->services[service].has_agents)
             return error_set(err, -EINVAL, "from: service '%s' has 'agents: none'",
                              input->fleet->services[service].name);
@@ -49,7 +49,7 @@ static int mark_target(const struct planner_input *input, const char *text, bool
 
     snprintf(name, sizeof(name), "%.*s", (int)(colon ? colon - text : 255), text);
     if (fleet_find_service(fleet, name) == SIZE_MAX)
-        return unknown_service(fleet, "to", name, err);
+        return planner_unknown_service(fleet, "to", name, err);
     for (size_t c = 0; c < fleet->column_count; c++)
         if (strcmp(fleet_column_service(fleet, c)->name, name) == 0 &&
             (!colon || strcmp(fleet_column_check(fleet, c)->name, colon + 1) == 0))
@@ -67,7 +67,7 @@ static int mark_named(const struct planner_input *input, const char *option,
     for (size_t i = 0; list && i < list->count; i++) {
         size_t service = fleet_find_service(input->fleet, list->items[i]);
         if (service == SIZE_MAX)
-            return unknown_service(input->fleet, option, list->items[i], err);
+            return planner_unknown_service(input->fleet, option, list->items[i], err);
         named[service] = true;
     }
     return 0;

@@ -42,6 +42,10 @@ struct plan {
 int planner_plan(const struct planner_input *input, struct plan *ret_plan, struct error *err);
 void plan_deinit(struct plan *plan);
 
+/* Always -EINVAL: "OPTION: the fleet has no service 'NAME'", with the closest name that it has. */
+int planner_unknown_service(const struct fleet *fleet, const char *option, const char *name,
+                            struct error *err);
+
 /* Whether a task of `service` probes that column: in scope, and no lone task probes itself. */
 bool plan_wants(const struct plan *plan, const struct fleet *fleet, size_t service, size_t column);
 

@@ -4,6 +4,7 @@
 #include "collector/cloud/aws.h"
 #include "collector/cloud/http.h"
 #include "collector/estate_store.h"
+#include "collector/matrix.h"
 #include "collector/outage.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -357,15 +358,13 @@ static void take_cell(void *ctx, const struct store_cell *stored)
 {
     struct telling *telling = ctx;
     cJSON *cell;
-    const char *state;
 
     telling->cell_count++;
     if (strstr(stored->json, "\"state\":\"ok\""))
         return;
     cell = json_parse(stored->json, strlen(stored->json), JSON_DEPTH_MAX, NULL);
-    state = json_string(cell, "state", "");
     if (strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
-        (strcmp(state, "fail") == 0 || strcmp(state, "partial") == 0 || strcmp(state, "leak") == 0))
+        cell_state_is_bad(cell_state_from_name(json_string(cell, "state", ""))))
         count_failure(telling, json_string(cell, "target", ""));
     cJSON_AddItemToArray(telling->cells, cell ? cell : cJSON_CreateObject());
 }

@@ -1,5 +1,6 @@
 #include "collector/alert/incident.h"
 
+#include "collector/matrix.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/text.h"
@@ -178,9 +179,7 @@ static void go_on(struct incidents *incidents, struct incident *incident, const 
 
 static bool is_good(const cJSON *cell)
 {
-    const char *state = json_string(cell, "state", "");
-
-    return strcmp(state, "ok") == 0 || strcmp(state, "denied") == 0;
+    return cell_state_is_good(cell_state_from_name(json_string(cell, "state", "")));
 }
 
 static bool is_over(const struct incident *incident, const struct incident_run *run)

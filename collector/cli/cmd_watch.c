@@ -2,6 +2,7 @@
 #include "collector/cli/command.h"
 #include "collector/cli/print.h"
 #include "collector/gate/gaps.h"
+#include "collector/matrix.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -63,12 +64,10 @@ struct watch {
     uint64_t answered_us;
 };
 
-static bool is_one_of(const char *state, const char *const *states, size_t count)
+static bool is_left_out(enum cell_state state)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(state, states[i]) == 0)
-            return true;
-    return false;
+    return state == CELL_NA || state == CELL_NOT_PROBED || state == CELL_SKIPPED ||
+           state == CELL_GONE;
 }
 
 static const char *time_text(int64_t ms, char text[CLOCK_RFC3339_MAX])
@@ -99,16 +98,13 @@ static void tell_change(const cJSON *cell, const struct gaps_pair *pair, bool wa
 
 static void note_cell(struct watch *watch, const cJSON *cell, int64_t at_ms, bool is_quiet)
 {
-    static const char *const good[] = {"ok", "denied"};
-    static const char *const bad[] = {"fail", "partial", "leak"};
-    static const char *const left_out[] = {"n/a", "not-probed", "skipped", "gone"};
-    const char *state = json_string(cell, "state", "");
+    enum cell_state state = cell_state_from_name(json_string(cell, "state", ""));
     const char *source = json_string(cell, "source", ""), *target = json_string(cell, "target", ""),
                *check = json_string(cell, "check", "");
     const struct gaps_pair *pair;
-    bool is_good = is_one_of(state, good, 2), is_bad = is_one_of(state, bad, 3), was_open;
+    bool is_good = cell_state_is_good(state), is_bad = cell_state_is_bad(state), was_open;
 
-    if (strcmp(json_string(cell, "expected", ""), "observe") == 0 || is_one_of(state, left_out, 4))
+    if (strcmp(json_string(cell, "expected", ""), "observe") == 0 || is_left_out(state))
         return;
     watch->pairs++;
     watch->bad += is_bad;

@@ -363,17 +363,9 @@ static void count_reach(struct reading *reading, const struct attempt *attempt)
 
 static enum gate_before before_of(enum cell_state state)
 {
-    switch (state) {
-    case CELL_OK:
-    case CELL_DENIED:
-        return BEFORE_GOOD;
-    case CELL_FAIL:
-    case CELL_PARTIAL:
-    case CELL_LEAK:
-        return BEFORE_BAD;
-    default:
-        return BEFORE_UNKNOWN;
-    }
+    return cell_state_is_good(state)  ? BEFORE_GOOD
+           : cell_state_is_bad(state) ? BEFORE_BAD
+                                      : BEFORE_UNKNOWN;
 }
 
 struct cutoff {

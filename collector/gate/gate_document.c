@@ -356,12 +356,11 @@ static void count_cell(void *ctx, const struct store_cell *stored)
 {
     struct count *count = ctx;
     CLEANUP_JSON cJSON *cell = json_parse(stored->json, strlen(stored->json), 8, NULL);
-    const char *state = json_string(cell, "state", "");
 
     if (!is_held_against(count->findings, cell))
         return;
     count->all++;
-    count->well += strcmp(state, "ok") == 0 || strcmp(state, "denied") == 0;
+    count->well += cell_state_is_good(cell_state_from_name(json_string(cell, "state", "")));
 }
 
 static size_t count_held(const cJSON *findings)

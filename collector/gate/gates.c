@@ -2,6 +2,7 @@
 
 #include "collector/estate_store.h"
 #include "collector/gate/gate.h"
+#include "collector/planner.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -252,12 +253,11 @@ static void note_cell(void *ctx, const struct store_cell *stored)
     struct look *look = ctx;
     CLEANUP_JSON cJSON *cell = json_parse(stored->json, strlen(stored->json), 8, NULL);
     const char *source = json_string(cell, "source", ""), *target = json_string(cell, "target", "");
-    const char *state = json_string(cell, "state", "");
-    bool is_good = strcmp(state, "ok") == 0 || strcmp(state, "denied") == 0;
-    bool is_bad =
-        strcmp(state, "fail") == 0 || strcmp(state, "partial") == 0 || strcmp(state, "leak") == 0;
+    enum cell_state state = cell_state_from_name(json_string(cell, "state", ""));
+    bool is_good = cell_state_is_good(state);
 
-    if ((is_good || is_bad) && strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
+    if ((is_good || cell_state_is_bad(state)) &&
+        strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
         (strcmp(source, look->gate->request.service) == 0 ||
          strcmp(target, look->gate->request.service) == 0))
         gaps_note(&look->gate->gaps, source, target, json_string(cell, "check", ""), is_good,
@@ -404,6 +404,14 @@ static void wait_for_agents(struct gate *gate)
 
 /* ---- the decision ---- */
 
+/* The deployment, as far as is known: what was before it is the baseline. */
+static int64_t began_ms(const struct gate *gate)
+{
+    int64_t created_ms = gate->rollout.created_ms;
+
+    return created_ms && created_ms < gate->created_ms ? created_ms : gate->created_ms;
+}
+
 static void make_question(const struct gate *gate, const char **addresses,
                           struct gate_question *question)
 {
@@ -415,9 +423,7 @@ static void make_question(const struct gate *gate, const char **addresses,
         .control = gate->control,
         .service = gate->request.service,
         .revision = gate->revision,
-        .since_ms = gate->rollout.created_ms && gate->rollout.created_ms < gate->created_ms
-                        ? gate->rollout.created_ms
-                        : gate->created_ms,
+        .since_ms = began_ms(gate),
         .baseline = gate->request.baseline,
         .addresses = addresses,
         .address_count = gate->rollout.address_count,
@@ -600,12 +606,9 @@ static void probe(struct gate *gate)
 static void find_good_definition(const struct gate *gate, char *text, size_t size)
 {
     struct store *store = gate->gates->runs->store;
-    int64_t since_ms = gate->rollout.created_ms && gate->rollout.created_ms < gate->created_ms
-                           ? gate->rollout.created_ms
-                           : gate->created_ms;
     int64_t run = gate->request.baseline.kind == BASELINE_RUN
                       ? gate->request.baseline.run
-                      : gate_last_good(store, gate->request.service, since_ms);
+                      : gate_last_good(store, gate->request.service, began_ms(gate));
 
     *text = '\0';
     if (run)
@@ -857,10 +860,11 @@ static void judge_mended(struct gate *gate)
 
     note_run(gate, gate->verify);
     gate_count_mended(gate, store, gate->verify, &all, &well);
-    gate->mended = well == all ? MENDED_ALL : well ? MENDED_PARTLY : MENDED_NOT;
-    if (store_get_run(store, gate->verify, &run) == 0) {
-        if (!all) /* it was cut off: no pair was to blame */
-            gate->mended = run.verdict == VERDICT_PASS ? MENDED_ALL : MENDED_UNKNOWN;
+    if (all) {
+        gate->mended = well == all ? MENDED_ALL : well ? MENDED_PARTLY : MENDED_NOT;
+    } else if (store_get_run(store, gate->verify, &run) == 0) {
+        /* It was cut off: no pair was to blame. */
+        gate->mended = run.verdict == VERDICT_PASS ? MENDED_ALL : MENDED_UNKNOWN;
         store_run_deinit(&run);
     }
     end(gate);
@@ -977,20 +981,12 @@ static int check_service(const struct gates *gates, const struct gate_request *r
                          struct error *err)
 {
     const struct fleet *fleet = gates->runs->fleet;
-    const char **names, *closest;
 
     if (fleet_find_service(fleet, request->service) != SIZE_MAX)
         return 0;
     if (!fleet->service_count)
         return error_set(err, -EAGAIN, "no service is known yet: %s", gates->runs->fleet_problem);
-    names = mem_array(fleet->service_count, sizeof(*names));
-    for (size_t i = 0; i < fleet->service_count; i++)
-        names[i] = fleet->services[i].name;
-    closest = text_closest(request->service, names, fleet->service_count);
-    mem_free(names);
-    return error_set(err, -EINVAL, "the fleet has no service '%.80s'%s%.80s%s", request->service,
-                     closest ? "; did you mean '" : "", closest ? closest : "",
-                     closest ? "'?" : "");
+    return planner_unknown_service(fleet, "service", request->service, err);
 }
 
 static int check_request(const struct gates *gates, const struct gate_request *request,
