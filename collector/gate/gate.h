@@ -1,4 +1,4 @@
-/* gate: one gate, and its JSON document. Internal to gates.c and gate_document.c. */
+/* gate: one gate, and its JSON document. Internal to this folder. */
 #ifndef COLLECTOR_GATE_GATE_H
 #define COLLECTOR_GATE_GATE_H
 
