@@ -78,14 +78,10 @@ int api_parse_run_request(const char *body, size_t length, struct run_request *r
     *ret_request = (struct run_request){.trigger = "manual"};
     if (length == 0)
         return 0;
-    object = json_parse(body, length, BODY_DEPTH_MAX, err);
+    object = json_parse_body(body, length, BODY_DEPTH_MAX, known, ARRAY_SIZE(known), err);
     if (!object)
         return -EINVAL;
-    if (!cJSON_IsObject(object))
-        return error_set(err, -EINVAL, "the body is not a JSON object");
-    r = json_check_keys(object, known, ARRAY_SIZE(known), err);
-    if (r == 0)
-        r = read_list(object, "from", &ret_request->from, err);
+    r = read_list(object, "from", &ret_request->from, err);
     if (r == 0)
         r = read_list(object, "to", &ret_request->to, err);
     if (r == 0)

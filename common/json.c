@@ -104,8 +104,8 @@ bool json_bool(const struct cJSON *object, const char *key, bool fallback)
     return cJSON_IsBool(item) ? cJSON_IsTrue(item) : fallback;
 }
 
-int json_check_keys(const struct cJSON *object, const char *const *known, size_t count,
-                    struct error *err)
+static int check_keys(const cJSON *object, const char *const *known, size_t count,
+                      struct error *err)
 {
     const cJSON *item;
     char list[256] = "";
@@ -123,6 +123,19 @@ int json_check_keys(const struct cJSON *object, const char *const *known, size_t
         return error_set(err, -EINVAL, "unknown member '%.40s' (known: %s)", item->string, list);
     }
     return 0;
+}
+
+struct cJSON *json_parse_body(const char *text, size_t length, unsigned max_depth,
+                              const char *const *known, size_t count, struct error *err)
+{
+    cJSON *object = json_parse(text, length, max_depth, err);
+
+    if (object && !cJSON_IsObject(object))
+        error_set(err, -EINVAL, "the body is not a JSON object");
+    else if (object && check_keys(object, known, count, err) == 0)
+        return object;
+    json_free(object);
+    return NULL;
 }
 
 int json_duration_ms(const struct cJSON *object, const char *key, int64_t min_ms, int64_t max_ms,

@@ -25,9 +25,9 @@ bool json_is_int(const struct cJSON *value, int64_t *ret_value);
 bool json_bool(const struct cJSON *object, const char *key, bool fallback);
 
 void json_free_pointer(struct cJSON **value);
-/* -EINVAL with `err` where the object has a member that is none of these. */
-int json_check_keys(const struct cJSON *object, const char *const *known, size_t count,
-                    struct error *err);
+/* A request's body: as json_parse(), an object that has no member but these. */
+struct cJSON *json_parse_body(const char *text, size_t length, unsigned max_depth,
+                              const char *const *known, size_t count, struct error *err);
 /* A duration in milliseconds: "30s", or a whole number of them; 0 where there is none. -EINVAL with
  * `err`: it is neither, or out of range. */
 int json_duration_ms(const struct cJSON *object, const char *key, int64_t min_ms, int64_t max_ms,

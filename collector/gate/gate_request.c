@@ -124,15 +124,11 @@ int gate_request_parse(const char *body, size_t length, struct gate_request *ret
 
     *request =
         (struct gate_request){.service = "", .deployment = "", .revision = "", .execution = ""};
-    request->json = json_parse(body, length, BODY_DEPTH_MAX, err);
+    request->json = json_parse_body(body, length, BODY_DEPTH_MAX, known, ARRAY_SIZE(known), err);
     object = request->json;
     if (!object)
         return -EINVAL;
-    if (!cJSON_IsObject(object))
-        return error_set(err, -EINVAL, "the body is not a JSON object");
-    r = json_check_keys(object, known, ARRAY_SIZE(known), err);
-    if (r == 0)
-        r = read_text(object, "service", &request->service, err);
+    r = read_text(object, "service", &request->service, err);
     if (r == 0)
         r = read_text(object, "deployment", &request->deployment, err);
     if (r == 0)
