@@ -177,6 +177,14 @@ bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh)
     return true;
 }
 
+bool cloud_is_reading(const struct cloud *cloud, int64_t run)
+{
+    for (size_t i = 0; i < cloud->run_count; i++)
+        if (cloud->runs[i] == run)
+            return true;
+    return false;
+}
+
 static void on_found(void *ctx, struct estate *found)
 {
     struct asked *asked = ctx;

@@ -50,6 +50,8 @@ void cloud_remember(struct cloud *cloud, struct estate *estate);
 /* A run wants an estate; `is_fresh`: with the network as it is now, not as of up to a minute ago.
  * False: too many wait, or it is being read just now and may not be fresh: ask again after it. */
 bool cloud_want(struct cloud *cloud, int64_t run, bool is_fresh);
+/* Whether an estate will come for that run. */
+bool cloud_is_reading(const struct cloud *cloud, int64_t run);
 /* Asks what AWS kept of a failing run's past. Takes over the request. False: too many are under
  * way. */
 bool cloud_inquire(struct cloud *cloud, int64_t run, struct inquiry_request *request,

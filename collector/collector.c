@@ -305,6 +305,7 @@ static int start_cloud(struct collector *collector, struct fleet *fleet, struct 
     collector->cloud = cloud_new(collector->loop, &settings, &events, err);
     if (!collector->cloud)
         return -EINVAL;
+    collector->runs.cloud = collector->cloud;
     collector->runs.fleet_problem = cloud_problem(collector->cloud);
     former = estate_store_get(collector->store, store_last_estate(collector->store),
                               ESTATE_ONLY(ESTATE_DEFINITIONS));

@@ -188,12 +188,15 @@ struct run_settle {
     bool is_unwanted;
 };
 
+struct cloud;
+
 struct runs {
     struct store *store;
     struct refusals refusals;
     struct registry *registry;
     struct fleet *fleet;       /* the current one; borrowed */
     const char *fleet_problem; /* why it has no services yet; "" else; borrowed */
+    const struct cloud *cloud; /* NULL: the fleet file names no clusters; borrowed */
     int64_t fleet_id;
     size_t sample;
     struct run *open[RUN_OPEN_MAX]; /* oldest first */

@@ -2,6 +2,7 @@
 #include "collector/view.h"
 
 #include "collector/baseline.h"
+#include "collector/cloud.h"
 #include "collector/cloud/changes.h"
 #include "collector/estate_store.h"
 #include "collector/view_internal.h"
@@ -113,11 +114,19 @@ static void put_cells(const struct cells *then, const struct cells *now, struct 
 
 /* ---- the document ---- */
 
-static void put_cloud_changes(struct store *store, const struct store_run *from,
+/* A run that passes does not wait for the cloud's view: it may come later. */
+static bool is_being_read(const struct runs *runs, const struct store_run *from,
+                          const struct store_run *to)
+{
+    return runs->cloud &&
+           (cloud_is_reading(runs->cloud, from->id) || cloud_is_reading(runs->cloud, to->id));
+}
+
+static void put_cloud_changes(const struct runs *runs, const struct store_run *from,
                               const struct store_run *to, struct buf *out)
 {
-    struct estate *then = estate_store_get(store, from->id, ESTATE_ALL);
-    struct estate *now = estate_store_get(store, to->id, ESTATE_ALL);
+    struct estate *then = estate_store_get(runs->store, from->id, ESTATE_ALL);
+    struct estate *now = estate_store_get(runs->store, to->id, ESTATE_ALL);
     struct changes *changes = then && now ? changes_find(then, now) : NULL;
 
     buf_puts(out, ",\"changes\":");
@@ -130,7 +139,8 @@ static void put_cloud_changes(struct store *store, const struct store_run *from,
         }
         buf_printf(out, "],\"more\":%s", changes->has_more ? "true" : "false");
     } else {
-        buf_puts(out, "null"); /* of one of them the cloud's view is not known */
+        /* Of one of them the cloud's view is not known. */
+        buf_printf(out, "null,\"reading\":%s", is_being_read(runs, from, to) ? "true" : "false");
     }
     changes_free(changes);
     estate_free(then);
@@ -156,7 +166,7 @@ void view_diff(const struct runs *runs, const struct store_run *from, const stru
     buf_puts(out, ",\"cells\":[");
     put_cells(&then, &now, out);
     buf_putc(out, ']');
-    put_cloud_changes(runs->store, from, to, out);
+    put_cloud_changes(runs, from, to, out);
     view_put_cloud(runs, to->id, out);
     buf_putc(out, '}');
     cells_deinit(&then);

@@ -4,11 +4,15 @@
 #include "collector/cli/cloud.h"
 #include "collector/cli/command.h"
 #include "collector/cli/print.h"
+#include "common/clock.h"
 #include "common/json.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
+
+#define POLL_MS    200
+#define READING_MS 65000 /* what the collector may take to read AWS, at most */
 
 static const cJSON *member(const cJSON *object, const char *key)
 {
@@ -54,6 +58,8 @@ static void print_diff(const cJSON *document)
         if (json_bool(document, "more", false))
             puts("  and more");
         changes_print_note(changes, "  ");
+    } else if (json_bool(document, "reading", false)) {
+        puts("\nWhat AWS says is still being read: ask again.");
     } else {
         puts("\nWhat AWS says is not known of both runs: see 'clusters' in canreach-fleet(5).");
     }
@@ -79,6 +85,24 @@ static void print_markdown_diff(const cJSON *document)
     changes_print_markdown(member(document, "changes"));
 }
 
+/* A run that has just passed: AWS is being read for it, and the answer is worth the wait. */
+static int get_diff(const struct common_settings *settings, const char *path,
+                    struct cJSON **ret_document)
+{
+    uint64_t until_us = clock_mono_us() + READING_MS * 1000ULL;
+    int status = command_get("diff", settings, path, ret_document);
+
+    while (status < 0 && json_bool(*ret_document, "reading", false) && clock_mono_us() < until_us) {
+        print_progress("AWS is being read", 0, 0);
+        json_free(*ret_document);
+        *ret_document = NULL;
+        command_pause_ms(POLL_MS);
+        status = command_get("diff", settings, path, ret_document);
+    }
+    print_progress_end();
+    return status;
+}
+
 int cmd_diff(int argc, char **argv)
 {
     static const struct option_spec specs[] = {COMMON_OPTIONS};
@@ -96,7 +120,7 @@ int cmd_diff(int argc, char **argv)
             client_escape(words.items[1], to, sizeof(to));
         snprintf(path, sizeof(path), "/api/v1/diff?from=%s&to=%s", *from ? from : "last-good",
                  *to ? to : "last");
-        status = command_get("diff", &settings, path, &document);
+        status = get_diff(&settings, path, &document);
     }
     if (status < 0 && command_wants_json(&settings))
         print_json(document);

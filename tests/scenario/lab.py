@@ -61,6 +61,11 @@ class LabTest(unittest.TestCase):
         result = self.fleet.canreach(*words, "-o", "json")
         return json.loads(result.stdout)
 
+    def api(self, path):
+        """What the collector answers, as it is."""
+        return json.loads(harness.run("curl", "-s", "--unix-socket", self.fleet.url.removeprefix("unix://"),
+                                      "http://localhost/api/v1/" + path).stdout)
+
     # ---- deployments ----
 
     def register(self, service, **environment):

@@ -89,10 +89,6 @@ class Alerts(LabTest):
             json.dump({"/" + path: answers for path, answers in paths.items()}, file)
         os.chmod(os.path.join(self.folder, "answers"), 0o666)
 
-    def api(self, path):
-        return json.loads(harness.run("curl", "-s", "--unix-socket", self.fleet.url.removeprefix("unix://"),
-                                      "http://localhost/api/v1/" + path).stdout)
-
     def pending(self):
         return {one["name"]: one["pending"] for one in self.api("alerts")["destinations"] if one["pending"]}
 

@@ -85,7 +85,11 @@ class Past(Lab):
         with self.subTest("the fix"):
             for command in first["commands"]:
                 self.aws(*shlex.split(command)[1:])
+            self.order({"operation": "ec2:DescribeSecurityGroupRules", "do": "hang", "seconds": 2, "times": 1})
             self.assertEqual(self.fleet.run()[0], 0)
+            # A run that passes does not wait for AWS; diff does.
+            diff = self.api("diff?from=1&to=3")
+            self.assertEqual((diff["changes"], diff["reading"]), (None, True))
             # The rule is there again, with another id: nothing else differs from the run in which all was well.
             self.assertEqual(sorted(change["kind"] for change in self.json("diff", "1", "3")["changes"]), ["added", "removed"])
 
