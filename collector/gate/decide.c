@@ -227,10 +227,11 @@ static const char *say(const struct gate_input *input, const struct gate_finding
                             "the reason cannot be said",
                             count, pairs, count == 1 ? "is not" : "are not");
     case GATE_STALE:
-        return arena_printf(arena,
-                            "%zu %s failing at tasks that are just going or coming, %lld s after "
-                            "the first look",
-                            count, pairs, (long long)(input->rules.stale_ms / 1000));
+        return arena_printf(
+            arena, "%zu %s failing at tasks that are just going or coming%s", count, pairs,
+            input->is_time_over ? arena_printf(arena, ", %lld s after the first look",
+                                               (long long)(input->rules.stale_ms / 1000))
+                                : "");
     case GATE_LOSS:
         return arena_printf(arena, "%zu %s on whose way packets get lost: no deployment does that",
                             count, pairs);

@@ -177,6 +177,7 @@ static void test_what_time_mends(void **state)
     cells[1].cause = "dns.stale";
     gate_decide(&input, &decision);
     assert_true(gate_is_transient(&decision));
+    assert_null(strstr(decision.findings[0].text, "after the first look")); /* not yet */
     gate_decision_deinit(&decision);
     cells[1].cause = "target.starting"; /* also where the former revision is well */
     cells[1].former = (struct gate_share){2, 0};
@@ -192,7 +193,7 @@ static void test_what_time_mends(void **state)
     expect(&input, VERDICT_FAIL, GATE_NEW_FAILURE, "newly failing");
     cells[1] = failing();
     cells[1].cause = "dns.stale";
-    expect(&input, VERDICT_INCONCLUSIVE, GATE_STALE, "");
+    expect(&input, VERDICT_INCONCLUSIVE, GATE_STALE, "60 s after the first look");
     cells[1].cause = "network.loss";
     gate_decide(&input, &decision);
     assert_int_equal(decision.verdict, VERDICT_INCONCLUSIVE);
