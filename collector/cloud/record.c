@@ -51,8 +51,7 @@ const struct record_type *record_nested(const struct record_type *type, const ch
 
 /* ---- reading ---- */
 
-/* Seconds since the epoch (JSON 1.1), or a text (XML, and our own). */
-static int64_t read_time(const char *text)
+int64_t record_time(const char *text)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
@@ -92,7 +91,7 @@ static void read_field(struct arena *arena, const struct record_field *field, vo
         *(bool *)place = tree_bool(tree, path);
         break;
     case RECORD_TIME:
-        *(int64_t *)place = read_time(tree_text(tree, path, ""));
+        *(int64_t *)place = record_time(tree_text(tree, path, ""));
         break;
     case RECORD_TEXTS:
         read_texts(arena, place, tree, path);

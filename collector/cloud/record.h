@@ -55,6 +55,10 @@ void record_write_list(const struct record_type *type, const struct record_list 
 void record_read_list(struct arena *arena, const struct record_type *type, struct record_list *list,
                       const struct tree *items, enum record_form form);
 
+/* Wall clock, ms, of RFC 3339 or of seconds since the epoch with a fraction (JSON 1.1); 0: neither.
+ */
+int64_t record_time(const char *text);
+
 /* The type of a list in a record. */
 const struct record_type *record_nested(const struct record_type *type, const char *key);
 

@@ -1,7 +1,7 @@
 #include "collector/gate/deployment.h"
 
 #include "collector/cloud/estate.h"
-#include "common/clock.h"
+#include "collector/gate/deployment_read.h"
 #include "common/mem.h"
 #include "common/text.h"
 
@@ -43,30 +43,6 @@ bool deployment_is_over(enum deployment_phase phase)
 {
     return phase == DEPLOYMENT_SUCCEEDED || phase == DEPLOYMENT_ROLLED_BACK ||
            phase == DEPLOYMENT_STOPPED || phase == DEPLOYMENT_FAILED;
-}
-
-/* ServiceDeploymentStatus (ECS API Reference, ServiceDeployment). */
-static enum deployment_phase phase_of(const char *status)
-{
-    static const struct {
-        const char *status;
-        enum deployment_phase phase;
-    } phases[] = {
-        {"PENDING", DEPLOYMENT_RUNNING},
-        {"IN_PROGRESS", DEPLOYMENT_RUNNING},
-        {"SUCCESSFUL", DEPLOYMENT_SUCCEEDED},
-        {"STOP_REQUESTED", DEPLOYMENT_ROLLING_BACK},
-        {"STOPPED", DEPLOYMENT_STOPPED},
-        {"ROLLBACK_REQUESTED", DEPLOYMENT_ROLLING_BACK},
-        {"ROLLBACK_IN_PROGRESS", DEPLOYMENT_ROLLING_BACK},
-        {"ROLLBACK_SUCCESSFUL", DEPLOYMENT_ROLLED_BACK},
-        {"ROLLBACK_FAILED", DEPLOYMENT_FAILED},
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
-        if (strcmp(phases[i].status, status) == 0)
-            return phases[i].phase;
-    return DEPLOYMENT_UNKNOWN;
 }
 
 /* ---- asking ---- */
@@ -171,89 +147,32 @@ static void ask_deployments(struct deployment_call *call)
     send(call, ECS_LIST_SERVICE_DEPLOYMENTS, &params);
 }
 
-/* Seconds with a fraction, as AWS's JSON has times. */
-static int64_t time_at(const struct tree *tree, const char *path)
+/* ECS does not have it there, or does not say. */
+static void ask_next_cluster_or_finish(struct deployment_call *call)
 {
-    double seconds = 0;
+    struct deployment *deployment = &call->deployment;
 
-    return sscanf(tree_text(tree, path, ""), "%lf", &seconds) == 1 ? (int64_t)(seconds * 1000) : 0;
-}
-
-/* CodeDeploy's blue and green: the newest is the new one, whichever serves. */
-static void read_task_sets(struct deployment *deployment, const struct tree *service)
-{
-    const struct tree *newest = NULL, *other = NULL;
-
-    for (const struct tree *one = tree_items(service, "taskSets"); one; one = one->next) {
-        if (!newest || time_at(one, "createdAt") > time_at(newest, "createdAt")) {
-            other = newest;
-            newest = one;
-        } else {
-            other = one;
-        }
-    }
-    if (!newest)
+    if (++call->cluster < call->question.cluster_count) {
+        ask_service(call);
         return;
-    text_copy(deployment->definition, sizeof(deployment->definition),
-              estate_short_name(tree_text(newest, "taskDefinition", "")));
-    text_copy(deployment->former, sizeof(deployment->former),
-              estate_short_name(tree_text(other, "taskDefinition", "")));
-    deployment->desired = tree_int(newest, "computedDesiredCount", deployment->desired);
-    deployment->running = tree_int(newest, "runningCount", 0);
-    deployment->created_ms = time_at(newest, "createdAt");
-}
-
-/* The primary deployment is the new revision's, another one that still runs tasks the former's. */
-static void read_service(struct deployment *deployment, const struct tree *service)
-{
-    const char *state = "";
-
-    text_copy(deployment->service, sizeof(deployment->service),
-              tree_text(service, "serviceName", ""));
-    text_copy(deployment->definition, sizeof(deployment->definition),
-              estate_short_name(tree_text(service, "taskDefinition", "")));
-    deployment->desired = tree_int(service, "desiredCount", 0);
-    for (const struct tree *one = tree_items(service, "deployments"); one; one = one->next) {
-        const char *definition = estate_short_name(tree_text(one, "taskDefinition", ""));
-        if (strcmp(tree_text(one, "status", ""), "PRIMARY") == 0) {
-            text_copy(deployment->definition, sizeof(deployment->definition), definition);
-            deployment->desired = tree_int(one, "desiredCount", deployment->desired);
-            deployment->running = tree_int(one, "runningCount", 0);
-            deployment->created_ms = time_at(one, "createdAt");
-            state = tree_text(one, "rolloutState", "");
-            text_copy(deployment->reason, sizeof(deployment->reason),
-                      tree_text(one, "rolloutStateReason", ""));
-        } else if (!*deployment->former) {
-            text_copy(deployment->former, sizeof(deployment->former), definition);
-        }
     }
-    read_task_sets(deployment, service);
-    text_copy(deployment->status, sizeof(deployment->status), state);
-    deployment->phase = strcmp(state, "COMPLETED") == 0     ? DEPLOYMENT_SUCCEEDED
-                        : strcmp(state, "IN_PROGRESS") == 0 ? DEPLOYMENT_RUNNING
-                        : strcmp(state, "FAILED") == 0      ? DEPLOYMENT_FAILED
-                                                            : DEPLOYMENT_UNKNOWN;
+    if (!*deployment->problem)
+        snprintf(deployment->problem, sizeof(deployment->problem),
+                 "ECS has no service '%.80s' in the fleet's clusters", call->question.service);
+    finish(call);
 }
 
 static void on_service(struct deployment_call *call, const struct tree *root)
 {
-    const struct tree *service = tree_items(root, "services");
     struct deployment *deployment = &call->deployment;
 
-    if (!service || strcmp(tree_text(service, "status", ""), "INACTIVE") == 0) {
-        if (++call->cluster < call->question.cluster_count) {
-            ask_service(call);
-            return;
-        }
-        snprintf(deployment->problem, sizeof(deployment->problem),
-                 "ECS has no service '%.80s' in the fleet's clusters", call->question.service);
-        finish(call);
+    if (!deployment_read_service(root, deployment)) {
+        ask_next_cluster_or_finish(call);
         return;
     }
-    deployment->is_known = true;
+    *deployment->problem = '\0'; /* of another cluster */
     text_copy(deployment->cluster, sizeof(deployment->cluster),
               call->question.clusters[call->cluster]);
-    read_service(deployment, service);
     if (*call->question.codedeploy)
         ask_codedeploy(call, call->question.codedeploy);
     else if (*call->question.arn)
@@ -262,97 +181,37 @@ static void on_service(struct deployment_call *call, const struct tree *root)
         ask_deployments(call);
 }
 
-/* DeploymentStatus (CodeDeploy API Reference, DeploymentInfo). A rollback is a deployment of its
- * own, which is then followed. */
+/* A rollback is a deployment of its own, which is then followed. */
 static void on_codedeploy(struct deployment_call *call, const struct tree *root)
 {
-    struct deployment *deployment = &call->deployment;
-    const struct tree *info = tree_get(root, "deploymentInfo");
-    const char *status = tree_text(info, "status", "");
-    const char *rollback = tree_text(info, "rollbackInfo/rollbackDeploymentId", "");
-    bool has_ended = strcmp(status, "Failed") == 0 || strcmp(status, "Stopped") == 0;
+    const char *rollback = deployment_read_codedeploy(root, call->is_rollback, &call->deployment);
 
-    text_copy(deployment->status, sizeof(deployment->status), status);
-    text_copy(deployment->reason, sizeof(deployment->reason),
-              tree_text(info, "errorInformation/message", ""));
-    if (!call->is_rollback)
-        deployment->created_ms = time_at(info, "createTime");
-    if (!call->is_rollback && *rollback) {
+    if (*rollback) {
         call->is_rollback = true;
         ask_codedeploy(call, arena_strdup(&call->arena, rollback));
-        return;
+    } else {
+        ask_tasks_or_finish(call);
     }
-    deployment->phase = strcmp(status, "Succeeded") == 0
-                            ? (call->is_rollback ? DEPLOYMENT_ROLLED_BACK : DEPLOYMENT_SUCCEEDED)
-                        : has_ended         ? (call->is_rollback               ? DEPLOYMENT_FAILED
-                                               : strcmp(status, "Failed") == 0 ? DEPLOYMENT_FAILED
-                                                                               : DEPLOYMENT_STOPPED)
-                        : call->is_rollback ? DEPLOYMENT_ROLLING_BACK
-                                            : DEPLOYMENT_RUNNING;
-    ask_tasks_or_finish(call);
 }
 
-/* The newest of the page; the first page has the newest. */
 static void on_deployments(struct deployment_call *call, const struct tree *root)
 {
-    const struct tree *newest = NULL;
+    const char *newest = deployment_newest(root, call->question.after_ms);
 
-    for (const struct tree *one = tree_items(root, "serviceDeployments"); one; one = one->next)
-        if (!newest || time_at(one, "createdAt") > time_at(newest, "createdAt"))
-            newest = one;
-    if (newest && time_at(newest, "createdAt") >= call->question.after_ms)
-        ask_deployment(call,
-                       arena_strdup(&call->arena, tree_text(newest, "serviceDeploymentArn", "")));
+    if (*newest)
+        ask_deployment(call, arena_strdup(&call->arena, newest));
     else
         ask_tasks_or_finish(call);
-}
-
-static void read_hook(struct deployment *deployment, const struct tree *one)
-{
-    for (const struct tree *hook = tree_items(one, "lifecycleHookDetails"); hook;
-         hook = hook->next) {
-        const char *status = tree_text(hook, "status", "");
-        if (strcmp(tree_text(hook, "targetType", ""), "PAUSE") != 0 ||
-            strcmp(status, "SUCCEEDED") == 0 || strcmp(status, "FAILED") == 0 ||
-            strcmp(status, "TIMED_OUT") == 0)
-            continue;
-        text_copy(deployment->hook, sizeof(deployment->hook), tree_text(hook, "hookId", ""));
-    }
-}
-
-/* It was over before the service's present deployment was made: it is another one. (A rollback's is
- * made before the service deployment that it belongs to is over.) */
-static bool is_of_before(const struct deployment_call *call, const struct tree *one)
-{
-    int64_t finished_ms = time_at(one, "finishedAt");
-
-    return !*call->question.arn && finished_ms && call->deployment.created_ms > finished_ms;
 }
 
 static void on_described(struct deployment_call *call, const struct tree *root)
 {
     struct deployment *deployment = &call->deployment;
-    const struct tree *one = tree_items(root, "serviceDeployments");
 
-    if (one && is_of_before(call, one))
-        one = NULL; /* the new one is not listed yet: what the service itself says has to do */
-    else if (one) {
-        text_copy(deployment->arn, sizeof(deployment->arn),
-                  tree_text(one, "serviceDeploymentArn", ""));
-        text_copy(deployment->status, sizeof(deployment->status), tree_text(one, "status", ""));
-        text_copy(deployment->stage, sizeof(deployment->stage),
-                  tree_text(one, "lifecycleStage", ""));
-        text_copy(deployment->reason, sizeof(deployment->reason),
-                  tree_text(one, "statusReason", ""));
-        deployment->created_ms = time_at(one, "createdAt");
-        deployment->phase = phase_of(deployment->status);
-        read_hook(deployment, one);
-        if (*deployment->hook && deployment->phase == DEPLOYMENT_RUNNING)
-            deployment->phase = DEPLOYMENT_PAUSED;
-    } else if (*call->question.arn) {
+    if (!deployment_read_described(root, *call->question.arn != '\0', deployment) &&
+        *call->question.arn)
         snprintf(deployment->problem, sizeof(deployment->problem),
                  "ECS knows no service deployment %.200s", call->question.arn);
-    }
     ask_tasks_or_finish(call);
 }
 
@@ -375,37 +234,22 @@ static void on_task_arns(struct deployment_call *call, const struct tree *root)
     send(call, ECS_DESCRIBE_TASKS, &params);
 }
 
-static void add_address(struct deployment *deployment, const char *address)
-{
-    if (*address && deployment->address_count < DEPLOYMENT_ADDRESSES_MAX &&
-        text_copy(deployment->addresses[deployment->address_count],
-                  sizeof(deployment->addresses[0]), address))
-        deployment->address_count++;
-}
-
 static void on_tasks(struct deployment_call *call, const struct tree *root)
 {
-    struct deployment *deployment = &call->deployment;
-
-    deployment->addresses = mem_array(DEPLOYMENT_ADDRESSES_MAX, sizeof(deployment->addresses[0]));
-    for (const struct tree *task = tree_items(root, "tasks"); task; task = task->next) {
-        const char *definition = estate_short_name(tree_text(task, "taskDefinitionArn", ""));
-        if (strcmp(definition, deployment->definition) != 0 ||
-            strcmp(tree_text(task, "lastStatus", ""), "RUNNING") != 0)
-            continue;
-        for (const struct tree *one = tree_items(task, "attachments"); one; one = one->next)
-            for (const struct tree *detail = tree_items(one, "details"); detail;
-                 detail = detail->next)
-                if (strcmp(tree_text(detail, "name", ""), "privateIPv4Address") == 0)
-                    add_address(deployment, tree_text(detail, "value", ""));
-    }
+    deployment_read_addresses(root, &call->deployment);
     finish(call);
 }
 
 /* A call that failed: what comes after it may do without. */
-static void on_failure(struct deployment_call *call)
+static void on_failure(struct deployment_call *call, enum aws_fault fault)
 {
     switch (call->operation) {
+    case ECS_DESCRIBE_SERVICES:
+        if (fault == AWS_REFUSED || fault == AWS_NOT_ALLOWED) /* of that cluster */
+            ask_next_cluster_or_finish(call);
+        else
+            finish(call);
+        break;
     case ECS_LIST_SERVICE_DEPLOYMENTS:
     case ECS_DESCRIBE_SERVICE_DEPLOYMENTS:
     case CODEDEPLOY_GET_DEPLOYMENT:
@@ -438,7 +282,7 @@ static void on_page(void *ctx, const struct aws_page *page)
     }
     if (!page->root) {
         note_problem(call, page->outcome);
-        on_failure(call);
+        on_failure(call, page->outcome->fault);
     } else if (call->operation == ECS_DESCRIBE_SERVICES) {
         on_service(call, page->root);
     } else if (call->operation == ECS_LIST_SERVICE_DEPLOYMENTS) {

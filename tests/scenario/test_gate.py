@@ -132,6 +132,8 @@ class Pipeline(LabTest):
 
 
 class OtherWays(LabTest):
+    text = harness.SHOP + "clusters: [gone, local]\nregion: eu-west-1\n"  # ECS knows the service in the second one
+
     def test_codedeploy(self):
         self.assertEqual(self.fleet.run()[0], 0)
         self.also(codedeploy={"web": "d-GOOD"})
