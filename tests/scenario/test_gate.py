@@ -118,6 +118,23 @@ class Pipeline(LabTest):
             self.assertEqual((status, gate["action"]["outcome"], gate["action"]["mended"]), (1, "rolled-back", "yes"))
             self.assertEqual([(name, what["action"], what["hookId"]) for name, what in self.acts()],
                              [("ecs:ContinueServiceDeployment", "ROLLBACK", "hook-1")])
+        with self.subTest("a canary, good: continued; the other task follows"):
+            self.order()
+            self.also(canary={"web": "hook-2"})
+            good = self.deploy("web")
+            status, gate = self.gate("web", "--rollback", "ecs")
+            self.assertEqual((status, gate["agents"], gate["expected_agents"], gate["rollout"]["hook"]), (0, 1, 1, "hook-2"))
+            self.wait_for_deployment("SUCCESSFUL")
+            self.assertEqual([(name, what["action"]) for name, what in self.acts()],
+                             [("ecs:ContinueServiceDeployment", "CONTINUE")])
+        with self.subTest("a canary, bad: old and new are told apart"):
+            self.order()
+            bad = self.deploy("web", PORT=9090)
+            status, gate = self.gate("web", "--rollback", "ecs")
+            self.assertEqual((status, gate["action"]["outcome"], gate["action"]["mended"]), (1, "rolled-back", "yes"))
+            self.assertEqual(kinds(gate), [("new-failure", "fail")])
+            # The eighth: the new task reaches the old one.
+            self.assertIn(f"only the new revision fails: of {bad} 7 of 8 endpoints fail, of {good} 0 of 6", gate["findings"][0]["text"])
         with self.subTest("it still goes on: stopped; --dry-run says so, and does nothing"):
             self.order()
             self.also(bake={"web": 30})

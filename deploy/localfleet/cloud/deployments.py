@@ -4,7 +4,7 @@ A rolling update takes the tasks of a service one by one: its records go, its ag
 end and start again as the new revision, its records come back. A task definition's environment says
 what the app of that revision does: PORT (it listens there), STATUS (of its health path), ISOLATED
 (nothing gets in or out). In cloud.json, beside the fleet's state: "pause": {SERVICE: HOOK} waits at a
-PAUSE hook, "breaker": [SERVICE] rolls back by itself after the first task, "codedeploy": {SERVICE: ID}
+PAUSE hook, "canary": {SERVICE: HOOK} does so once the first task is replaced, "breaker": [SERVICE] rolls back by itself after the first task, "codedeploy": {SERVICE: ID}
 makes it a deployment of CodeDeploy's, "slow": {SERVICE: SECONDS} between two tasks, "bake": {SERVICE: SECONDS} after the last.
 """
 
@@ -192,18 +192,16 @@ class Deployments:
             self.replace(task, one.revision)
             if one.service in self.more("breaker"):
                 one.order, one.reason = "ROLLBACK", "tasks failed to start: rolled back by the circuit breaker"
+            if one.service in self.more("canary") and task is tasks[0] and not one.order:
+                self.wait_at_hook(one, self.more("canary")[one.service])
+                one.order = None if one.order == "CONTINUE" else one.order
             time.sleep(self.more("slow").get(one.service, 0))
         one.stage = "POST_SCALE_UP"
         baked = time.monotonic() + self.more("bake").get(one.service, 0)
         while time.monotonic() < baked and not one.order:
             time.sleep(0.02)
         if (one.service in self.more("pause") or one.codedeploy) and not one.order:
-            one.hook = self.more("pause").get(one.service)
-            with self.lab.lock:
-                self.lab.show_cloud("ecs")
-            while not one.order:
-                time.sleep(0.02)
-            one.hook = None
+            self.wait_at_hook(one, self.more("pause").get(one.service))
         if one.order != "ROLLBACK":
             one.status, one.stage = "SUCCESSFUL", "CLEAN_UP"
             return
@@ -214,6 +212,15 @@ class Deployments:
         for task in tasks:
             self.replace(task, one.former)
         one.status = "ROLLBACK_SUCCESSFUL"
+
+    def wait_at_hook(self, one, hook):
+        """Until somebody says how it goes on; without a hook of ECS's it is CodeDeploy's that waits."""
+        one.hook = hook
+        with self.lab.lock:
+            self.lab.show_cloud("ecs")
+        while not one.order:
+            time.sleep(0.02)
+        one.hook = None
 
     def replace(self, task, revision):
         """The task as another revision, unless it is."""
