@@ -1,6 +1,7 @@
 #include "collector/alert/alerts.h"
 
 #include "collector/alert/incident.h"
+#include "collector/baseline.h"
 #include "collector/cloud/aws.h"
 #include "collector/cloud/http.h"
 #include "collector/estate_store.h"
@@ -307,13 +308,22 @@ static void on_courier_time(void *ctx)
 
 /* ---- a run ---- */
 
+/* Of the pairs that lead to a service. */
+struct tally {
+    bool is_looked_at; /* one of them was tried: else nothing is known, and 0 is no figure */
+    int64_t failures;
+};
+
 struct telling {
     struct alerts *alerts;
     struct store_run *run;
+    const struct fleet *fleet; /* the run's; NULL: it is gone */
+    struct tally *tallies;     /* of its services */
     struct incidents incidents;
     struct outages outages;
-    cJSON *diagnoses, *cells, *services, *matrix;
+    cJSON *diagnoses, *cells, *matrix;
     size_t cell_count;
+    bool is_looked_at;
     int64_t failures;
     struct store_telling stored;
     size_t incident_capacity, outgoing_capacity, outage_capacity;
@@ -339,50 +349,38 @@ static void take_diagnosis(void *ctx, const char *json)
         cJSON_AddItemToArray(telling->diagnoses, diagnosis);
 }
 
-static void count_failure(struct telling *telling, const char *service)
+static void count_cell(struct telling *telling, const struct store_cell *stored, bool is_failure)
 {
-    cJSON *item;
+    const struct fleet *fleet = telling->fleet;
+    struct tally *tally;
 
-    telling->failures++;
-    cJSON_ArrayForEach(item, telling->services)
-    {
-        if (strcmp(json_string(item, "service", ""), service) == 0) {
-            cJSON *count = cJSON_GetObjectItemCaseSensitive(item, "failures");
-            cJSON_SetNumberValue(count, count->valuedouble + 1);
-        }
-    }
+    telling->is_looked_at = true;
+    telling->failures += is_failure;
+    if (!fleet || (uint64_t)stored->column >= fleet->column_count)
+        return;
+    tally = &telling->tallies[fleet->columns[stored->column].service];
+    tally->is_looked_at = true;
+    tally->failures += is_failure;
 }
 
 /* What works is not looked at any further: there may be a million of it. */
 static void take_cell(void *ctx, const struct store_cell *stored)
 {
     struct telling *telling = ctx;
+    enum cell_state state;
     cJSON *cell;
 
     telling->cell_count++;
-    if (strstr(stored->json, "\"state\":\"ok\""))
+    if (strstr(stored->json, "\"state\":\"ok\"")) {
+        count_cell(telling, stored, false);
         return;
-    cell = json_parse(stored->json, strlen(stored->json), JSON_DEPTH_MAX, NULL);
-    if (strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
-        cell_state_is_bad(cell_state_from_name(json_string(cell, "state", ""))))
-        count_failure(telling, json_string(cell, "target", ""));
-    cJSON_AddItemToArray(telling->cells, cell ? cell : cJSON_CreateObject());
-}
-
-static void list_services(struct telling *telling)
-{
-    const struct fleet *fleet = telling->alerts->runs->fleet;
-
-    for (size_t i = 0; i < fleet->service_count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        if (fleet->services[i].check_count == 0) {
-            cJSON_Delete(item);
-            continue;
-        }
-        cJSON_AddStringToObject(item, "service", fleet->services[i].name);
-        cJSON_AddNumberToObject(item, "failures", 0);
-        cJSON_AddItemToArray(telling->services, item);
     }
+    cell = json_parse(stored->json, strlen(stored->json), JSON_DEPTH_MAX, NULL);
+    state = cell_state_from_name(json_string(cell, "state", ""));
+    if (strcmp(json_string(cell, "expected", ""), "observe") != 0 &&
+        (cell_state_is_good(state) || cell_state_is_bad(state)))
+        count_cell(telling, stored, cell_state_is_bad(state));
+    cJSON_AddItemToArray(telling->cells, cell ? cell : cJSON_CreateObject());
 }
 
 /* The matrix as lines of text: "web -> api:http      fail". */
@@ -512,14 +510,33 @@ static void send_event(struct telling *telling, const struct incident *incident,
             add_outgoing(telling, &settings->destinations[i], incident->id, name, json);
 }
 
+static cJSON *list_services(const struct telling *telling)
+{
+    cJSON *services = cJSON_CreateArray();
+
+    for (size_t i = 0; telling->fleet && i < telling->fleet->service_count; i++) {
+        cJSON *item;
+        if (!telling->tallies[i].is_looked_at)
+            continue;
+        item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "service", telling->fleet->services[i].name);
+        cJSON_AddNumberToObject(item, "failures", (double)telling->tallies[i].failures);
+        cJSON_AddItemToArray(services, item);
+    }
+    return services;
+}
+
 static void send_figures(struct telling *telling)
 {
     const struct alert_settings *settings = &telling->alerts->settings;
-    cJSON *event = event_head(telling, "run", "canreach");
+    cJSON *event;
     const char *json;
 
+    if (!telling->is_looked_at)
+        return;
+    event = event_head(telling, "run", "canreach");
     cJSON_AddNumberToObject(event, "failures", (double)telling->failures);
-    cJSON_AddItemToObject(event, "services", cJSON_Duplicate(telling->services, true));
+    cJSON_AddItemToObject(event, "services", list_services(telling));
     json = print(telling, event);
     cJSON_Delete(event);
     for (size_t i = 0; i < settings->count; i++)
@@ -596,11 +613,11 @@ static bool tell_run(struct alerts *alerts, struct store_run *run)
 {
     struct store *store = alerts->runs->store;
     const struct alert_settings *settings = &alerts->settings;
+    struct baseline_search *fleets = baseline_search_new(store);
     struct telling telling = {.alerts = alerts,
                               .run = run,
                               .diagnoses = cJSON_CreateArray(),
                               .cells = cJSON_CreateArray(),
-                              .services = cJSON_CreateArray(),
                               .matrix = cJSON_CreateArray(),
                               .stored = {.run = run->id}};
     struct incident_run looked = {
@@ -614,8 +631,11 @@ static bool tell_run(struct alerts *alerts, struct store_run *run)
     };
     bool is_told;
 
+    telling.fleet = run->fleet == alerts->runs->fleet_id ? alerts->runs->fleet
+                                                         : baseline_fleet(fleets, run->fleet);
+    telling.tallies =
+        mem_array(telling.fleet ? telling.fleet->service_count : 0, sizeof(*telling.tallies));
     store_each_diagnosis(store, run->id, take_diagnosis, &telling);
-    list_services(&telling);
     store_each_cell(store, run->id, take_cell, &telling);
     keep_outages(&telling);
     if (settings->takes_manual || strcmp(run->trigger, "manual") != 0) {
@@ -634,8 +654,9 @@ static bool tell_run(struct alerts *alerts, struct store_run *run)
     outages_deinit(&telling.outages);
     cJSON_Delete(telling.diagnoses);
     cJSON_Delete(telling.cells);
-    cJSON_Delete(telling.services);
     cJSON_Delete(telling.matrix);
+    mem_free(telling.tallies);
+    baseline_search_free(fleets);
     mem_free(telling.stored.incidents);
     mem_free(telling.stored.outgoing);
     mem_free(telling.stored.outages);

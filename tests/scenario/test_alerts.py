@@ -123,8 +123,10 @@ class Alerts(LabTest):
                              ["/jira/rest/api/2/issue", "/jira/rest/api/2/issue/OPS-1/comment"])
         with self.subTest("a run that leaves the pair out says nothing; resolved after a restart"):
             self.fleet.heal(fault)
-            self.assertEqual(self.fleet.run("--to", "api")[0], 0)
-            self.until(lambda: not self.pending(), "figures")
+            status, document = self.fleet.run("--to", "api")
+            self.assertEqual(status, 0)
+            self.until(lambda: not self.pending() and self.figures(document["run"]["id"]), "figures")
+            self.assertEqual(self.figures(document["run"]["id"]), {None: 0, "api": 0})  # of the others nothing is known
             self.assertEqual(len(self.events()), 2)
             self.answers(hook=[500] * 4)
             self.assertEqual(self.fleet.run()[0], 0)
@@ -169,8 +171,12 @@ class Alerts(LabTest):
         metrics = {one["Dimensions"][-1]["Value"]: float(one["Value"]) for one in calls["monitoring:PutMetricData"]["MetricData"]}
         self.assertEqual((calls["monitoring:PutMetricData"]["Namespace"], metrics),
                          ("Shop", {"shop": 1, "web": 0, "api": 0, "payments": 1, "cache": 0}))
+        self.assertEqual(self.figures("2"), {None: 1, "web": 0, "api": 0, "payments": 1, "cache": 0})
+
+    def figures(self, run):
+        """{service, or None for the fleet: FailureCount} that embedded metric format has of a run."""
         lines = [json.loads(line) for line in self.fleet.log("collector").splitlines() if line.startswith('{"_aws"')]
-        self.assertEqual([line["FailureCount"] for line in lines if line["Run"] == "2"], [1, 0, 0, 1, 0])
+        return {line.get("Service"): line["FailureCount"] for line in lines if line["Run"] == run}
 
     def check_models(self, calls):
         session = botocore.session.get_session()
@@ -206,6 +212,13 @@ class Alerts(LabTest):
             self.assertTrue(passed and max(passed) < max(ids) - 4, ids)
             document = self.json("why", "cache", "api")
             self.assertEqual(document["diagnoses"][0]["last_good"]["run"], str(max(passed)), ids)
+        with self.subTest("nobody probes: no figure"):
+            fault = self.fleet.fault("kill", "cache")
+            status, document = self.fleet.run("--from", "cache", "--to", "api", "--deadline", "2s")
+            self.assertEqual((status, {cell["state"] for cell in document["cells"]}), (3, {"no-data", "not-probed"}))
+            self.until(lambda: not self.pending(), "all")
+            self.assertEqual(self.figures(document["run"]["id"]), {})
+            self.fleet.heal(fault)
 
     def check_schedule(self):
         with self.subTest("on time"):
