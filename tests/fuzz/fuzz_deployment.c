@@ -14,7 +14,7 @@ enum {
     OTHERWISE = 32
 };
 
-/* The deployment has ended only in a phase of its own, and has room for what it holds. */
+/* It has room for what it holds, what waits names its hook, and no time is before 1970. */
 static void check(const struct deployment *deployment)
 {
     struct buf out = BUF_INIT(BUF_UNBOUNDED);

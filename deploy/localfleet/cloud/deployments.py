@@ -4,8 +4,8 @@ A rolling update takes the tasks of a service one by one: its records go, its ag
 end and start again as the new revision, its records come back. A task definition's environment says
 what the app of that revision does: PORT (it listens there), STATUS (of its health path), ISOLATED
 (nothing gets in or out). In cloud.json, beside the fleet's state: "pause": {SERVICE: HOOK} waits at a
-PAUSE hook, "canary": {SERVICE: HOOK} does so once the first task is replaced, "breaker": [SERVICE] rolls back by itself after the first task, "codedeploy": {SERVICE: ID}
-makes it a deployment of CodeDeploy's, "slow": {SERVICE: SECONDS} between two tasks, "bake": {SERVICE: SECONDS} after the last.
+PAUSE hook, "canary": {SERVICE: HOOK} does so once the first task is replaced, "breaker": [SERVICE] rolls back by itself
+after the first task, "codedeploy": {SERVICE: ID} makes it a deployment of CodeDeploy's, "slow": {SERVICE: SECONDS} between two tasks, "bake": {SERVICE: SECONDS} after the last.
 """
 
 import json
